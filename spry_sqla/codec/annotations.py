@@ -1,0 +1,261 @@
+"""From an annotation to a plan; an annotation that cannot be kept is refused, with what to do."""
+
+import collections
+import collections.abc
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, Final
+
+from spry_sqla.codec.classes import Hints, bind, define, name_of
+from spry_sqla.codec.containers import (
+    dict_plan,
+    fixed_tuple_plan,
+    sequence_plan,
+    set_plan,
+    union_plan,
+)
+from spry_sqla.codec.objects import class_plan, typed_dict_plan
+from spry_sqla.codec.plans import SCALARS, Plan, choice_plan, enum_plan
+from spry_sqla.errors import UnusableType
+
+_ABSTRACT: Final[dict[Any, tuple[Any, ...]]] = {
+    collections.abc.Sequence: (list, tuple),
+    collections.abc.MutableSequence: (list,),
+    collections.abc.Set: (set, frozenset),
+    collections.abc.MutableSet: (set,),
+    collections.abc.Collection: (list, tuple, set, frozenset),
+    collections.abc.Mapping: (dict,),
+    collections.abc.MutableMapping: (dict,),
+}
+
+_BARE: Final = (list, tuple, set, frozenset, dict, *_ABSTRACT)
+
+_ADVICE: Final[dict[Any, str]] = {
+    Any: "say which types it may hold, such as int | str",
+    object: "say which types it may hold, such as int | str",
+    PurePath: "keep its text in a str",
+    complex: "keep its parts in two floats",
+    collections.OrderedDict: "use dict, which keeps its order",
+    collections.defaultdict: "use dict",
+    collections.Counter: "use dict[…, int]",
+    collections.deque: "use list",
+    collections.abc.Callable: "keep what tells which function it is, such as an Enum",
+    collections.abc.Iterable: "use list, or collections.abc.Sequence",
+    collections.abc.Iterator: "use list",
+    memoryview: "use bytes",
+    BaseException: "keep what it says in fields of a dataclass",
+}
+
+_WRAPPERS: Final = [
+    getattr(typing, name)
+    for name in ("Annotated", "Final", "Required", "NotRequired", "ReadOnly")
+    if hasattr(typing, name)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The values of a Literal that are of one type."""
+
+    type: type
+    values: tuple[Any, ...]
+
+
+def _is_alias(annotation: Any) -> bool:
+    """Whether it was made by a `type` statement, or TypeAliasType of typing_extensions."""
+    return type(annotation).__name__ == "TypeAliasType" and hasattr(annotation, "__value__")
+
+
+class Plans:
+    """The plans of one registered class and of all that its annotations reach."""
+
+    def __init__(self) -> None:
+        self._classes: dict[Any, Plan] = {}
+        self._open: dict[Any, list[Plan]] = {}
+
+    def of(self, annotation: Any, where: str) -> Plan:
+        """Return the plan of an annotation; `where` names the class and field for errors."""
+        try:
+            hash(annotation)
+        except TypeError:  # Annotated with something that has no hash
+            return self._build(annotation, where)
+        if annotation in self._open:  # a recursive alias: the plan is not there yet
+            late = self._late(name_of(annotation))
+            self._open[annotation].append(late)
+            return late
+        self._open[annotation] = []
+        plan = self._build(annotation, where)
+        for late in self._open.pop(annotation):
+            late.to_json, late.from_json, late.parts = plan.to_json, plan.from_json, (plan,)
+        return plan
+
+    def of_class(self, cls: type, arguments: tuple[Any, ...] = ()) -> Plan:
+        """Return the plan of a class with fields."""
+        key = (cls, arguments)
+        if key in self._classes:
+            return self._classes[key]
+        definition = define(cls, arguments)
+        names = ", ".join(map(name_of, arguments))
+        plan = self._late(f"{cls.__name__}[{names}]" if arguments else cls.__name__)
+        plan.kind, plan.source = "object", cls
+        self._classes[key] = plan
+        parts = [
+            self.of(field.annotation, f"{cls.__name__}.{field.name}") for field in definition.fields
+        ]
+        class_plan(plan, definition, parts)
+        return plan
+
+    @staticmethod
+    def _late(name: str) -> Plan:
+        """A plan that is used by others before it is filled in."""
+        plan = Plan(name, (), "late", lambda _: None, lambda _: None)
+        plan.to_json = lambda value: plan.to_json(value)
+        plan.from_json = lambda content: plan.from_json(content)
+        return plan
+
+    def _build(self, annotation: Any, where: str) -> Plan:
+        members: list[Any] = []
+        for member in self._members(annotation, where, ()):
+            if member not in members:
+                members.append(member)
+        # A Literal beside the type of its values says nothing more than that type.
+        members = [
+            member
+            for member in members
+            if not (isinstance(member, _Choice) and member.type in members)
+        ]
+        plans = [self._single(member, where) for member in members]
+        if len(plans) == 1:
+            return plans[0]
+        abstract = typing.get_origin(annotation) in _ABSTRACT
+        return union_plan(plans, native=abstract)
+
+    def _members(self, annotation: Any, where: str, seen: tuple[Any, ...]) -> Iterator[Any]:
+        """What an annotation may be: no union, alias, NewType or Literal of several types."""
+        origin = typing.get_origin(annotation)
+        arguments = typing.get_args(annotation)
+        if annotation is None:
+            yield type(None)
+        elif isinstance(annotation, typing.NewType):
+            yield from self._members(annotation.__supertype__, where, seen)
+        elif origin in _WRAPPERS:
+            yield from self._members(arguments[0], where, seen)
+        elif origin in (typing.Union, types.UnionType):
+            for each in arguments:
+                yield from self._members(each, where, seen)
+        elif _is_alias(annotation) or _is_alias(origin):
+            if annotation in seen:
+                raise self._refusal(annotation, where, "an alias may not be only itself")
+            alias = origin or annotation
+            variables = dict(zip(alias.__type_params__, arguments, strict=False))
+            value = bind(self._alias_value(alias, where), variables)
+            yield from self._members(value, where, (*seen, annotation))
+        elif origin is typing.Literal:
+            by_type: dict[type, list[Any]] = {}
+            for value in arguments:
+                by_type.setdefault(type(value), []).append(value)
+            for kind, values in by_type.items():
+                yield kind if kind is type(None) else _Choice(kind, tuple(values))
+        elif origin in _ABSTRACT and arguments:
+            for kind in _ABSTRACT[origin]:
+                yield kind[(*arguments, ...) if kind is tuple else arguments]
+        else:
+            yield annotation
+
+    def _alias_value(self, alias: Any, where: str) -> Any:
+        try:
+            return alias.__value__
+        except NameError as error:
+            name = error.name
+        raise UnusableType(f"{where}: {alias} cannot be resolved ({name} is not known there)")
+
+    def _single(self, annotation: Any, where: str) -> Plan:
+        if isinstance(annotation, _Choice):
+            return choice_plan(self._single(annotation.type, where), annotation.values)
+        origin = typing.get_origin(annotation)
+        arguments = typing.get_args(annotation)
+        if annotation in SCALARS:
+            return SCALARS[annotation]
+        if isinstance(annotation, typing.TypeVar):
+            raise self._refusal(annotation, where, "bind the type variable, as in Box[int]")
+        if annotation in _BARE or (origin in _BARE and not arguments and annotation != tuple[()]):
+            raise self._refusal(annotation, where, "say what it holds, as in list[int]")
+        if origin is None and isinstance(annotation, type):
+            return self._class(annotation, (), where)
+        if origin is list:
+            return sequence_plan(list, self.of(arguments[0], where))
+        if origin in (set, frozenset):
+            return set_plan(origin, self.of(arguments[0], where))
+        if origin is dict:
+            return dict_plan(*(self.of(each, where) for each in arguments))
+        if origin is tuple and len(arguments) == 2 and arguments[1] is ...:
+            return sequence_plan(tuple, self.of(arguments[0], where))
+        if origin is tuple:
+            return fixed_tuple_plan([self.of(each, where) for each in arguments])
+        if isinstance(origin, type):
+            return self._class(origin, arguments, where, annotation)
+        raise self._refusal(annotation, where, _ADVICE.get(annotation, _OTHERWISE))
+
+    def _class(
+        self, cls: type, arguments: tuple[Any, ...], where: str, annotation: Any = None
+    ) -> Plan:
+        for known, advice in _ADVICE.items():
+            if cls is known or (
+                known is not object
+                and isinstance(known, type)
+                and issubclass(cls, known)
+                and known.__module__ != "collections.abc"
+            ):
+                raise self._refusal(annotation or cls, where, advice)
+        if issubclass(cls, Enum):
+            if cls not in self._classes:
+                self._classes[cls] = enum_plan(cls)
+            return self._classes[cls]
+        if typing.is_typeddict(cls):
+            return self._typed_dict(cls, arguments, where)
+        if issubclass(cls, tuple) and not hasattr(cls, "_fields"):
+            raise self._refusal(cls, where, "use a NamedTuple")
+        if getattr(cls, "_is_protocol", False):
+            raise self._refusal(cls, where, "name the classes that it stands for")
+        try:
+            return self.of_class(cls, arguments)
+        except UnusableType as error:
+            text = str(error)
+        if text.startswith(f"{cls.__name__} "):  # about the class as a whole, not about a field
+            text = f"{where}: {text}"
+        raise UnusableType(text)
+
+    def _typed_dict(self, cls: Any, arguments: tuple[Any, ...], where: str) -> Plan:
+        key = (cls, arguments)
+        if key in self._classes:
+            return self._classes[key]
+        plan = self._late(cls.__name__)
+        plan.kind, plan.source, plan.types = "object", cls, (dict,)
+        self._classes[key] = plan
+        hints = Hints(cls, arguments)
+        parts: dict[str, Plan] = {}
+        required = set(cls.__required_keys__)
+        for name in (*cls.__required_keys__, *cls.__optional_keys__):
+            hint = hints(name)
+            inner = hint
+            while typing.get_origin(inner) in _WRAPPERS:
+                # With postponed annotations Python itself does not see these two.
+                if typing.get_origin(inner) is typing.NotRequired:
+                    required.discard(name)
+                elif typing.get_origin(inner) is typing.Required:
+                    required.add(name)
+                inner = typing.get_args(inner)[0]
+            parts[name] = self.of(hint, f"{cls.__name__}.{name}")
+        typed_dict_plan(plan, dict(sorted(parts.items())), required)
+        return plan
+
+    @staticmethod
+    def _refusal(annotation: Any, where: str, advice: str) -> UnusableType:
+        return UnusableType(f"{where}: {name_of(annotation)} cannot be kept; {advice}")
+
+
+_OTHERWISE: Final = "use a type that the documentation lists under values"

@@ -1,0 +1,278 @@
+"""The plans of lists, tuples, sets, dicts and unions, made from the plans of what they hold.
+
+A dict whose keys are no texts is written as pairs, a set in the order of its elements' JSON. A
+union tags a member, as `{"$datetime": "…"}`, only where its JSON could be taken for another's.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from spry_sqla.codec.plans import SCALARS, Convert, Plan, Refused, misfit, unfit, write
+
+
+def _listed(convert: Convert) -> Convert:
+    def each(values: Any) -> list[Any]:
+        try:
+            return [convert(value) for value in values]
+        except Refused as refused:
+            refused.at("[]")
+            raise
+
+    return each
+
+
+def sequence_plan(kind: type, element: Plan) -> Plan:
+    """A list, or a tuple of any length."""
+    name = f"{kind.__name__}[{element.name}{', ...' if kind is tuple else ''}]"
+    to_list, from_list = _listed(element.to_json), _listed(element.from_json)
+
+    def to_json(value: Any) -> Any:
+        if type(value) is kind:
+            return to_list(value)
+        raise unfit(name, value, (kind,))
+
+    def from_json(content: Any) -> Any:
+        if type(content) is not list:
+            raise misfit("list")
+        values = from_list(content)
+        return values if kind is list else kind(values)
+
+    return Plan(name, (kind,), "list", to_json, from_json, native=True, parts=(element,))
+
+
+def set_plan(kind: type, element: Plan) -> Plan:
+    """A set or frozenset."""
+    name = f"{kind.__name__}[{element.name}]"
+    to_list, from_list = _listed(element.to_json), _listed(element.from_json)
+    # Texts and numbers are cheaper to compare as they are, and their order is as good.
+    order = None if element in (SCALARS[str], SCALARS[bool]) else write
+
+    def to_json(value: Any) -> Any:
+        if type(value) is kind:
+            return sorted(to_list(value), key=order)
+        raise unfit(name, value, (kind,))
+
+    def from_json(content: Any) -> Any:
+        if type(content) is not list:
+            raise misfit("list")
+        try:
+            return kind(from_list(content))
+        except TypeError:
+            raise Refused(f"an element of {name} has no hash; make its class frozen") from None
+
+    return Plan(name, (kind,), "list", to_json, from_json, native=True, parts=(element,))
+
+
+def fixed_tuple_plan(elements: Sequence[Plan]) -> Plan:
+    """A tuple of a fixed length, each place with its own type."""
+    parts = tuple(elements)
+    name = f"tuple[{', '.join(part.name for part in parts) or '()'}]"
+
+    def each(values: Any, converts: list[Convert]) -> list[Any]:
+        place = 0
+        result = []
+        try:
+            for place, convert in enumerate(converts):
+                result.append(convert(values[place]))
+        except Refused as refused:
+            refused.at(f"[{place}]")
+            raise
+        return result
+
+    outward = [part.to_json for part in parts]
+    inward = [part.from_json for part in parts]
+
+    def to_json(value: Any) -> Any:
+        if type(value) is not tuple:
+            raise unfit(name, value, (tuple,))
+        if len(value) != len(parts):
+            raise Refused(f"expected {name}, got a tuple of another length")
+        return each(value, outward)
+
+    def from_json(content: Any) -> Any:
+        if type(content) is list and len(content) == len(parts):
+            return tuple(each(content, inward))
+        raise misfit(name)
+
+    return Plan(name, (tuple,), "list", to_json, from_json, native=True, parts=parts)
+
+
+def dict_plan(key: Plan, value: Plan) -> Plan:
+    """A dict: an object where every key is written as a text, else a list of pairs."""
+    return _object_plan(key, value) if key.keys else _pairs_plan(key, value)
+
+
+def _object_plan(key: Plan, value: Plan) -> Plan:
+    name = f"dict[{key.name}, {value.name}]"
+    key_to, value_to = key.to_json, value.to_json
+    key_from, value_from = key.from_json, value.from_json
+
+    def to_json(content: Any) -> Any:
+        if type(content) is not dict:
+            raise unfit(name, content, (dict,))
+        try:
+            return {key_to(k): value_to(v) for k, v in content.items()}
+        except Refused as refused:
+            refused.at("{}")
+            raise
+
+    def from_json(content: Any) -> Any:
+        if type(content) is not dict:
+            raise misfit("object")
+        try:
+            return {key_from(k): value_from(v) for k, v in content.items()}
+        except Refused as refused:
+            refused.at("{}")
+            raise
+
+    return Plan(name, (dict,), "object", to_json, from_json, True, (key, value), open_object=True)
+
+
+def _pairs_plan(key: Plan, value: Plan) -> Plan:
+    name = f"dict[{key.name}, {value.name}]"
+    key_to, value_to = key.to_json, value.to_json
+    key_from, value_from = key.from_json, value.from_json
+
+    def to_json(content: Any) -> Any:
+        if type(content) is not dict:
+            raise unfit(name, content, (dict,))
+        try:
+            return [[key_to(k), value_to(v)] for k, v in content.items()]
+        except Refused as refused:
+            refused.at("{}")
+            raise
+
+    def from_json(content: Any) -> Any:
+        if type(content) is not list:
+            raise misfit("list of pairs")
+        result = {}
+        try:
+            for pair in content:
+                if type(pair) is not list or len(pair) != 2:
+                    raise misfit("list of pairs")
+                result[key_from(pair[0])] = value_from(pair[1])
+        except TypeError:
+            raise Refused(f"a key of {name} has no hash; make its class frozen").at("{}") from None
+        except Refused as refused:
+            refused.at("{}")
+            raise
+        return result
+
+    return Plan(name, (dict,), "list", to_json, from_json, parts=(key, value))
+
+
+def _tags(members: Sequence[Plan]) -> dict[Plan, str]:
+    """The tag of each member that needs one."""
+    by_kind: dict[str, list[Plan]] = {}
+    for member in members:
+        by_kind.setdefault(member.kind, []).append(member)
+    natural = [SCALARS[str], SCALARS[int]]
+    tagged: list[Plan] = []
+    for kind, rivals in by_kind.items():
+        if len(rivals) > 1 or kind == "mixed":
+            plain = [member for member in rivals if member in natural]
+            if not plain and kind == "list":  # of a list and a tuple the list stays as it is
+                plain = [member for member in rivals if member.types == (list,)]
+            tagged += [member for member in rivals if member not in plain or len(plain) > 1]
+    # Beside a tag, or a number written as `{"$int": …}`, no object with any key may stand alone.
+    numbers = any(kind in by_kind for kind in ("int", "float"))
+    for member in members:
+        if member.open_object and member not in tagged and (tagged or numbers):
+            tagged.append(member)
+    names = [member.name for member in tagged]
+    return {
+        member: f"${member.source.__module__}.{member.source.__qualname__}"
+        if member.source and (names.count(member.name) > 1 or member.name == "int")
+        else f"${member.name}"
+        for member in tagged
+    }
+
+
+def union_plan(members: Sequence[Plan], *, native: bool = False) -> Plan:
+    """One of several members; the first that takes a value writes it.
+
+    `native` says that msgspec reads the untagged members alike and refuses the tags.
+    """
+    if len(members) == 2 and any(member.kind == "null" for member in members):
+        return _optional_plan(*(member for member in members if member.kind != "null"))
+    name = " | ".join(member.name for member in members)
+    tags = _tags(members)
+    by_type: dict[type, list[tuple[Convert, str | None]]] = {}
+    # A float takes an int too, but an int first goes where an int is meant.
+    for member in sorted(members, key=lambda member: member is SCALARS[float]):
+        for kind in member.types:
+            if kind is int and member is SCALARS[float] and int in by_type:
+                continue
+            by_type.setdefault(kind, []).append((member.to_json, tags.get(member)))
+    by_tag = {tag: member.from_json for member, tag in tags.items()}
+    by_kind = {member.kind: member.from_json for member in members if member not in tags}
+    number = by_kind.get("int") or by_kind.get("float")
+    all_types = tuple(by_type)
+
+    def to_json(value: Any) -> Any:
+        refused: Refused | None = None
+        for convert, tag in by_type.get(type(value), ()):
+            try:
+                content = convert(value)
+            except Refused as why:
+                refused = refused or why
+            else:
+                return content if tag is None else {tag: content}
+        raise refused or unfit(name, value, all_types)
+
+    def from_json(content: Any) -> Any:
+        kind = _KINDS.get(type(content), "other")
+        if kind == "object" and len(content) == 1:
+            (tag,) = content
+            if tag in by_tag:
+                return by_tag[tag](content[tag])
+            if tag == "$int" and number is not None:
+                return number(content)
+        if kind in by_kind:
+            return by_kind[kind](content)
+        if kind == "int" and "float" in by_kind:
+            return by_kind["float"](content)
+        raise misfit(name)
+
+    return Plan(
+        name,
+        all_types,
+        "union",
+        to_json,
+        from_json,
+        native or not tags,
+        tuple(members),
+        open_object=any(member.open_object for member in members),
+    )
+
+
+_KINDS = {
+    type(None): "null",
+    bool: "bool",
+    int: "int",
+    float: "float",
+    str: "str",
+    list: "list",
+    dict: "object",
+}
+
+
+def _optional_plan(member: Plan) -> Plan:
+    to, back = member.to_json, member.from_json
+
+    def to_json(value: Any) -> Any:
+        return None if value is None else to(value)
+
+    def from_json(content: Any) -> Any:
+        return None if content is None else back(content)
+
+    return Plan(
+        f"{member.name} | None",
+        (*member.types, type(None)),
+        "union",
+        to_json,
+        from_json,
+        native=True,
+        parts=(member,),
+        open_object=member.open_object,
+    )

@@ -1,0 +1,367 @@
+"""The registered types of an application: stored names, versions, upcasts, tables.
+
+`Domain` reads actors, commands and events off their classes, refuses what cannot work, and makes
+the tables. Contents are read and written here by name and version; what they mean is `replay`'s.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import MetaData
+
+from spry_sqla.codec import Codec, OpenCodec, codec_for
+from spry_sqla.errors import (
+    DefinitionError,
+    DuplicateName,
+    NotRegistered,
+    UnknownType,
+    UnreadableContent,
+)
+from spry_sqla.fingerprint import fingerprint
+from spry_sqla.model import (
+    Actor,
+    ActorLike,
+    ActorMeta,
+    Command,
+    CommandLike,
+    Event,
+    EventLike,
+    Stored,
+)
+from spry_sqla.schema import ActorTables, SharedTables, actor_tables, shared_tables
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[T]):
+    """A registered class and how it is stored."""
+
+    cls: type[T]
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    codec: Codec[T]
+
+    def decode(self, content: str, version: int, *, table: str) -> T:
+        """The object that a stored content of some version stands for.
+
+        Raises UnreadableContent when the version is newer than the class, or does not fit it.
+        """
+        if version == self.version:
+            return self.codec.decode(content)
+        if version > self.version:
+            raise UnreadableContent(
+                f"{table} holds {self.name} of version {version}, newer than version "
+                f"{self.version} of {self.cls.__qualname__}; deploy the newer code"
+            )
+        upcast: Callable[[Any, int], Any] | None = getattr(self.cls, "upcast", None)
+        if upcast is None:
+            raise UnreadableContent(
+                f"{table} holds {self.name} of version {version}, older than version "
+                f"{self.version} of {self.cls.__qualname__}; give the class a class method "
+                "upcast(cls, content, version) that brings it up to date"
+            )
+        newest = upcast(msgspec.json.decode(content), version)
+        if not isinstance(newest, dict):
+            raise UnreadableContent(
+                f"{self.cls.__qualname__}.upcast answered with {type(newest).__name__} for version "
+                f"{version}; it must return the content as a dict"
+            )
+        return self.codec.decode_builtins(newest)
+
+
+@dataclass(frozen=True, eq=False)
+class ActorKind(Kind[A]):
+    """A registered actor type, its tables and how its snapshots are recognised."""
+
+    meta: ActorMeta
+    tables: ActorTables
+    events: tuple[Kind[Any], ...]
+
+    def zero(self) -> A:
+        """The state of an actor that has no events."""
+        return self.cls()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the code that replays this actor; computed at first use, when it is all there."""
+        return fingerprint(
+            self.cls,
+            [kind.cls for kind in self.events],
+            revision=self.meta.revision,
+            shapes=[
+                self.codec.shape,
+                *(f"{kind.name} {kind.version} {kind.codec.shape}" for kind in self.events),
+            ],
+        )
+
+
+class Domain:
+    """The actors, commands and events of an application, and their tables.
+
+    `types` are the classes, in any order; an Enum among them is known to identifiers and metadata.
+    Tables are made in `metadata` (a new MetaData by default), in the database schema `schema`
+    (None for the default one), each with `prefix` before its name.
+
+    Raises DefinitionError (UnusableType, DuplicateName) when a class cannot work, naming it.
+    """
+
+    def __init__(
+        self,
+        *types: type,
+        metadata: MetaData | None = None,
+        schema: str | None = None,
+        prefix: str = "",
+    ) -> None:
+        self.metadata = MetaData() if metadata is None else metadata
+        self.schema = schema
+        self.prefix = prefix
+        sorted_types: dict[type, list[type]] = {Actor: [], Command: [], Event: [], Enum: []}
+        for cls in dict.fromkeys(types):
+            sorted_types[_role(cls)].append(cls)
+        for cls in sorted_types[Actor]:
+            _check_zero(cls)
+
+        self._commands = _Register("command", [_kind(cls) for cls in sorted_types[Command]])
+        self._events = _Register("event", [_kind(cls) for cls in sorted_types[Event]])
+        states = _Register("actor", [_kind(cls) for cls in sorted_types[Actor]])
+        self.shared: SharedTables = shared_tables(self.metadata, schema=schema, prefix=prefix)
+        events = tuple(sorted(self._events.kinds, key=lambda kind: kind.name))
+        self._actors = _Register("actor", [self._actor(kind, events) for kind in states.kinds])
+
+        reached = {
+            cls
+            for register in (self._actors, self._commands, self._events)
+            for kind in register.kinds
+            for cls in kind.codec.classes
+        } | set(sorted_types[Enum])
+        self.open_codec = OpenCodec(reached)
+        self.enums = _enums(reached)
+
+    @classmethod
+    def of(
+        cls,
+        *modules: ModuleType,
+        metadata: MetaData | None = None,
+        schema: str | None = None,
+        prefix: str = "",
+    ) -> "Domain":
+        """A domain of all actors, commands and events that are defined in `modules`.
+
+        Classes that are imported into them do not count, nor do base classes that lack the methods
+        and that another class there inherits.
+        """
+        found = [
+            value
+            for module in modules
+            for value in vars(module).values()
+            if isinstance(value, type) and value.__module__ == module.__name__ and _has_role(value)
+        ]
+        types = [
+            value
+            for value in found
+            if not (
+                _missing_method(value)
+                and any(other is not value and issubclass(other, value) for other in found)
+            )
+        ]
+        return cls(*types, metadata=metadata, schema=schema, prefix=prefix)
+
+    @property
+    def actors(self) -> list[ActorKind[Any]]:
+        """The registered actor types."""
+        return self._actors.kinds
+
+    def actor(self, cls: type[A]) -> ActorKind[A]:
+        """The registered actor type of a state class. Raises NotRegistered."""
+        kind: ActorKind[A] = self._actors.of(cls)
+        return kind
+
+    def actor_named(self, name: str) -> ActorKind[Any]:
+        """The registered actor type of a stored name. Raises KeyError."""
+        return self._actors.names[name]
+
+    def command(self, cls: type[T]) -> Kind[T]:
+        """The registered command type of a class. Raises NotRegistered."""
+        kind: Kind[T] = self._commands.of(cls)
+        return kind
+
+    def event(self, cls: type[T]) -> Kind[T]:
+        """The registered event type of a class. Raises NotRegistered."""
+        kind: Kind[T] = self._events.of(cls)
+        return kind
+
+    def is_event(self, value: object) -> bool:
+        """Whether a value is an event of this domain."""
+        return type(value) in self._events.classes
+
+    def decode_event(self, name: str, version: int, content: str, table: str) -> Any:
+        """The event of a stored row. Raises UnknownType, UnreadableContent."""
+        kind = self._events.names.get(name)
+        if kind is None:
+            raise _unknown("event", name, table)
+        return kind.decode(content, version, table=table)
+
+    def decode_command(self, name: str, version: int, content: str, table: str) -> Any:
+        """The command of a stored row. Raises UnknownType, UnreadableContent."""
+        kind = self._commands.names.get(name)
+        if kind is None:
+            raise _unknown("command", name, table)
+        return kind.decode(content, version, table=table)
+
+    def same_command(
+        self, kind: Kind[Any], content: str, name: str, version: int, stored: str
+    ) -> bool:
+        """Whether a command's content says what a stored one said, older versions upcast."""
+        if self._commands.names.get(name) is not kind:
+            return False
+        if version == kind.version:
+            return content == stored
+        return kind.codec.encode(kind.decode(stored, version, table=kind.name)) == content
+
+    def prepare(self) -> None:
+        """Compute the fingerprints, now that the application's modules are complete."""
+        for kind in self.actors:
+            _ = kind.fingerprint
+
+    def _actor(self, kind: Kind[Any], events: tuple[Kind[Any], ...]) -> ActorKind[Any]:
+        meta = getattr(kind.cls, "meta", None)
+        return ActorKind(
+            kind.cls,
+            kind.name,
+            kind.version,
+            kind.aliases,
+            kind.codec,
+            meta=meta if isinstance(meta, ActorMeta) else ActorMeta(),
+            tables=actor_tables(
+                self.metadata,
+                kind.name,
+                schema=self.schema,
+                prefix=self.prefix,
+                shared=self.shared,
+            ),
+            events=events,
+        )
+
+
+K = TypeVar("K", bound=Kind[Any])
+
+
+class _Register(Generic[K]):
+    """Types of one role, by class and by every name they are stored under."""
+
+    def __init__(self, role: str, kinds: list[K]) -> None:
+        self.role = role
+        self.kinds = kinds
+        self.classes: dict[type, K] = {kind.cls: kind for kind in self.kinds}
+        self.names: dict[str, K] = {}
+        for kind in self.kinds:
+            for name in (kind.name, *kind.aliases):
+                other = self.names.setdefault(name, kind)
+                if other is not kind:
+                    raise DuplicateName(
+                        f"the {role}s {_path(other.cls)} and {_path(kind.cls)} would both be "
+                        f"stored as {name!r}; give one of them another name="
+                    )
+
+    def of(self, cls: type) -> Any:
+        kind = self.classes.get(cls)
+        if kind is None:
+            raise NotRegistered(
+                f"{_path(cls)} is no {self.role} of this domain; pass the class to Domain(...)"
+            )
+        return kind
+
+
+def _role(cls: object) -> type:
+    if not isinstance(cls, type):
+        raise DefinitionError(
+            f"Domain takes classes, and was given a {type(cls).__name__}; for a whole module use "
+            "Domain.of(module)"
+        )
+    for role in (Command, Event, Actor):
+        if issubclass(cls, role):
+            if missing := _missing_method(cls):
+                raise DefinitionError(f"{_path(cls)} defines no {missing}(); add the method")
+            return role
+    if issubclass(cls, Enum):
+        return Enum
+    if issubclass(cls, CommandLike):
+        return Command
+    if issubclass(cls, EventLike):
+        return Event
+    if issubclass(cls, ActorLike):
+        return Actor
+    raise DefinitionError(
+        f"{_path(cls)} is neither an actor (identifiers), nor a command (identifiers, handle), nor "
+        "an event (apply); inherit spry_sqla.Actor, Command or Event, or add the methods"
+    )
+
+
+def _has_role(cls: type) -> bool:
+    return cls not in (Actor, Command, Event) and (
+        issubclass(cls, Actor | Command | Event | Enum | CommandLike | EventLike | ActorLike)
+    )
+
+
+def _missing_method(cls: type) -> str | None:
+    needs = {Command: ("identifiers", "handle"), Event: ("apply",), Actor: ("identifiers",)}
+    for role, methods in needs.items():
+        if issubclass(cls, role):
+            for method in methods:
+                if getattr(cls, method) is getattr(role, method):
+                    return method
+    return None
+
+
+def _kind(cls: type[Any]) -> Kind[Any]:
+    said = vars(cls).get("__spry__", Stored())
+    name = said.name if said.name is not None else cls.__name__
+    for each in (name, *said.aliases):
+        if not isinstance(each, str) or not each or not each.isprintable():
+            raise DefinitionError(
+                f"{_path(cls)} cannot be stored under the name {each!r}; a stored name is "
+                "printable text"
+            )
+    if type(said.version) is not int or said.version < 1:
+        raise DefinitionError(f"the version of {_path(cls)} must be a whole number from 1")
+    return Kind(cls, name, said.version, said.aliases, codec_for(cls))
+
+
+def _check_zero(cls: type) -> None:
+    try:
+        cls()
+    except Exception as error:
+        raise DefinitionError(
+            f"{_path(cls)}() failed: the zero state of an actor is its class called with nothing, "
+            "so every field needs a default"
+        ) from error
+
+
+def _enums(classes: Iterable[type]) -> dict[str, type[Enum]]:
+    enums: dict[str, type[Enum]] = {}
+    for cls in sorted(classes, key=_path):
+        if issubclass(cls, Enum) and enums.setdefault(cls.__name__, cls) is not cls:
+            raise DuplicateName(
+                f"the enums {_path(enums[cls.__name__])} and {_path(cls)} share a name, and "
+                "identifiers could not tell them apart; rename one of them"
+            )
+    return enums
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _unknown(role: str, name: str, table: str) -> UnknownType:
+    return UnknownType(
+        f"{table} holds the {role} type {name!r}, which is not registered; pass its class to "
+        "Domain(...), or give the class that replaces it aliases=(...) with this name"
+    )

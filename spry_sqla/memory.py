@@ -1,0 +1,250 @@
+"""The four stores in plain Python: the model that other adapters are compared with.
+
+Fast, for an application's own unit tests; nothing survives the process. It keeps encoded records,
+as a database does, so that what cannot be stored fails here, too. One lock makes every operation
+whole.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from threading import Lock
+from typing import Any
+
+from spry_sqla.domain import Domain
+from spry_sqla.operations import (
+    Append,
+    Appended,
+    Conflict,
+    Read,
+    StoredSnapshot,
+)
+from spry_sqla.records import (
+    CommandRecord,
+    EventRecord,
+    LinkRecord,
+    MappingRecord,
+    SnapshotRecord,
+    StoredEvent,
+)
+from spry_sqla.stores import KeyTaken, append, read, vector_of
+
+_sequence = attrgetter("sequence")
+_id = attrgetter("id")
+
+
+class Journal:
+    """What to undo when an append turns out to conflict."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+
+    def note(self, undo: Callable[[], object]) -> None:
+        """Remember how to undo what was just done."""
+        self._undo.append(undo)
+
+    def roll_back(self) -> None:
+        """Undo everything, the last first."""
+        while self._undo:
+            self._undo.pop()()
+
+    def forget(self) -> None:
+        """Keep everything."""
+        self._undo.clear()
+
+    def claim(self, index: dict[Any, Any], key: Any, value: Any) -> None:
+        """Put a value under a unique key. Raises KeyTaken."""
+        if key in index:
+            raise KeyTaken
+        index[key] = value
+        self.note(lambda: index.pop(key))
+
+    def insert(self, rows: list[Any], row: Any, key: Callable[[Any], Any]) -> None:
+        """Put a row into a sorted list."""
+        at = bisect_left(rows, key(row), key=key)
+        rows.insert(at, row)
+        self.note(lambda: rows.remove(row))
+
+
+class MemoryCommands:
+    """The causal log, in memory."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._by_id: dict[str, CommandRecord] = {}
+        self._by_key: dict[str, dict[str, str]] = {}
+
+    def append(self, commands: Sequence[CommandRecord]) -> None:
+        for command in commands:
+            self._journal.claim(self._by_id, command.id, command)
+            if command.idempotency_key is not None:
+                by_origin = self._by_key.setdefault(command.idempotency_key, {})
+                self._journal.claim(by_origin, command.origin, command.id)
+
+    def with_keys(self, keys: Sequence[str]) -> dict[str, str]:
+        used = ((key, self._by_key.get(key)) for key in keys)
+        return {key: min(by_origin.values()) for key, by_origin in used if by_origin}
+
+    def read(self, ids: Sequence[str]) -> list[CommandRecord]:
+        return [self._by_id[command_id] for command_id in ids if command_id in self._by_id]
+
+
+class MemoryEvents:
+    """The streams, in memory: actor → origin → events by sequence."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._streams: dict[str, dict[str, list[EventRecord]]] = {}
+        self.by_id: dict[str, EventRecord] = {}
+
+    def append(self, events: Sequence[EventRecord]) -> None:
+        for event in events:
+            stream = self._streams.setdefault(event.actor_id, {}).setdefault(event.origin, [])
+            if self.at(event.actor_id, event.origin, event.sequence) is not None:
+                raise KeyTaken
+            self._journal.claim(self.by_id, event.id, event)
+            self._journal.insert(stream, event, _sequence)
+
+    def origins(self, actor_id: str) -> list[str]:
+        return [origin for origin, events in self._streams.get(actor_id, {}).items() if events]
+
+    def after(self, actor_id: str, origin: str, sequence: int, limit: int) -> list[StoredEvent]:
+        return [
+            StoredEvent(
+                event.id,
+                event.origin,
+                event.sequence,
+                event.seen,
+                event.type,
+                event.type_version,
+                event.content,
+            )
+            for event in self.rows_after(actor_id, origin, sequence, limit)
+        ]
+
+    def rows_after(
+        self, actor_id: str, origin: str, sequence: int, limit: int
+    ) -> list[EventRecord]:
+        stream = self._streams.get(actor_id, {}).get(origin, [])
+        begin = bisect_right(stream, sequence, key=_sequence)
+        return stream[begin : begin + limit]
+
+    def at(self, actor_id: str, origin: str, sequence: int) -> EventRecord | None:
+        """The event of one sequence, None where it is not there."""
+        found = self.rows_after(actor_id, origin, sequence - 1, 1)
+        return found[0] if found and found[0].sequence == sequence else None
+
+
+class MemoryMaps:
+    """Identifiers to actors, in memory."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._by_digest: dict[str, list[MappingRecord]] = {}
+        self._by_id: dict[str, MappingRecord | LinkRecord] = {}
+        self._claims: dict[tuple[str, str], str] = {}
+        self._by_actor: dict[str, list[MappingRecord]] = {}
+
+    def append(self, mappings: Sequence[MappingRecord]) -> None:
+        for mapping in mappings:
+            self._journal.claim(self._by_id, mapping.id, mapping)
+            self._journal.claim(self._claims, (mapping.digest, mapping.origin), mapping.id)
+            for index, key in (
+                (self._by_digest, mapping.digest),
+                (self._by_actor, mapping.actor_id),
+            ):
+                self._journal.insert(index.setdefault(key, []), mapping, _id)
+
+    def link(self, links: Sequence[LinkRecord]) -> None:
+        for link in links:
+            self._journal.claim(self._by_id, link.id, link)
+
+    def owners(self, digest: str) -> list[tuple[str, str, str]]:
+        return [
+            (mapping.id, mapping.actor_id, mapping.origin)
+            for mapping in self._by_digest.get(digest, [])
+        ]
+
+    def page(self, after: str, limit: int) -> list[tuple[str, str]]:
+        newest = (mappings[-1] for mappings in self._by_actor.values() if mappings)
+        later = sorted((mapping for mapping in newest if mapping.id > after), key=_id)
+        return [(mapping.id, mapping.identifiers) for mapping in later[:limit]]
+
+
+class MemorySnapshots:
+    """Snapshots, in memory: actor → snapshots by their last event."""
+
+    def __init__(self, journal: Journal, events: MemoryEvents) -> None:
+        self._journal = journal
+        self._events = events
+        self._by_id: dict[str, SnapshotRecord] = {}
+        self._by_actor: dict[str, list[SnapshotRecord]] = {}
+
+    def append(self, snapshots: Sequence[SnapshotRecord]) -> None:
+        for snapshot in snapshots:
+            self._journal.claim(self._by_id, snapshot.id, snapshot)
+            of_actor = self._by_actor.setdefault(snapshot.actor_id, [])
+            self._journal.insert(of_actor, snapshot, attrgetter("last_event", "id"))
+
+    def newest(
+        self,
+        actor_id: str,
+        fingerprint: str,
+        origins: Sequence[str],
+        version: int | None,
+        until: str | None,
+    ) -> StoredSnapshot | None:
+        for row in reversed(self._by_actor.get(actor_id, [])):
+            snapshot = StoredSnapshot(row.id, row.state, row.vector, row.version, row.last_event)
+            if (
+                row.fingerprint == fingerprint
+                and (version is None or row.version <= version)
+                and (until is None or row.last_event <= until)
+                and row.last_event in self._events.by_id
+                and not self._divergent(actor_id, origins, snapshot)
+            ):
+                return snapshot
+        return None
+
+    def _divergent(self, actor_id: str, origins: Sequence[str], snapshot: StoredSnapshot) -> bool:
+        vector = vector_of(snapshot)
+        following = (
+            self._events.at(actor_id, origin, vector.get(origin, 0) + 1) for origin in origins
+        )
+        return any(event is not None and event.id < snapshot.last_event for event in following)
+
+
+class MemoryStores:
+    """The four stores of one actor type."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.commands = MemoryCommands(journal)
+        self.events = MemoryEvents(journal)
+        self.maps = MemoryMaps(journal)
+        self.snapshots = MemorySnapshots(journal, self.events)
+
+
+class MemoryAdapter:
+    """Every operation on stores in memory, one at a time."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._journal = Journal()
+        self._lock = Lock()
+        self._stores = {kind.name: MemoryStores(self._journal) for kind in domain.actors}
+
+    def perform(self, operation: Read | Append) -> Any:
+        """Answer one operation."""
+        stores = self._stores[operation.actor]
+        with self._lock:
+            if not isinstance(operation, Append):
+                return read(stores, operation)
+            try:
+                append(stores, operation)
+            except KeyTaken:
+                self._journal.roll_back()
+                return Conflict()
+            except BaseException:
+                self._journal.roll_back()
+                raise
+            self._journal.forget()
+            return Appended()

@@ -1,0 +1,270 @@
+"""What the logic asks of a storage, as data, and what it is answered.
+
+The logic of the library is generators that yield an operation and receive its answer (sans-io, as
+h11 does it for HTTP); `drivers` runs them, plainly or awaiting. An operation is whole: it holds no
+transaction and no connection open for the next one. Waiting is an operation too.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from random import random
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from spry_sqla.errors import StorageUnavailable
+from spry_sqla.records import (
+    CommandRecord,
+    EventRecord,
+    LinkRecord,
+    MappingRecord,
+    SnapshotRecord,
+    StoredEvent,
+    Vector,
+)
+
+T = TypeVar("T")
+
+PAGE = 2_000
+"""Rows of one page of a long read: what bounds its memory."""
+
+
+class Target(NamedTuple):
+    """Whom a load is for: the digest of the identifiers and the id that derives from them."""
+
+    digest: str
+    native_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read what decisions need: the targets' actors, and who used the keys. Answer: `Loading`.
+
+    `fingerprint` names the snapshots that are usable, None for none at all; they reach neither
+    beyond `version` events nor beyond the id `until`.
+    """
+
+    actor: str
+    origin: str
+    targets: tuple[Target, ...]
+    fingerprint: str | None
+    keys: tuple[str, ...] = ()
+    version: int | None = None
+    until: str | None = None
+    limit: int = PAGE
+
+
+class StoredSnapshot(NamedTuple):
+    """The part of a snapshot's row that a replay needs."""
+
+    id: str
+    state: str
+    vector: str
+    version: int
+    last_event: str
+
+
+class Owner(NamedTuple):
+    """Whom identifiers reach.
+
+    `actor_id` is None where no mapping says so: they resolve natively. `claimed` tells whether
+    this origin has a mapping for them. `mapping` is the id of the row that decided.
+    """
+
+    actor_id: str | None
+    claimed: bool
+    mapping: str | None
+
+
+class EventPage(NamedTuple):
+    """Events in the order of their ids; `more` follow."""
+
+    events: list[StoredEvent]
+    more: bool
+
+
+class HistoryPage(NamedTuple):
+    """Whole rows of events in the order of their ids; `more` follow."""
+
+    events: list[EventRecord]
+    more: bool
+
+
+class Loaded(NamedTuple):
+    """One target's actor: the newest usable snapshot and the events that it does not cover."""
+
+    owner: Owner
+    snapshot: StoredSnapshot | None
+    events: list[StoredEvent]
+    more: bool
+
+
+class Loading(NamedTuple):
+    """The answer to `Load`: one `Loaded` per target, in their order; key → id of its command."""
+
+    actors: list[Loaded]
+    previous: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvents:
+    """Read the events of an actor after a position in each origin. Answer: `EventPage`."""
+
+    actor: str
+    actor_id: str
+    after: Vector
+    limit: int = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """As `ReadEvents`, but whole rows. Answer: `HistoryPage`."""
+
+    actor: str
+    actor_id: str
+    after: Vector
+    limit: int = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCommands:
+    """Read commands by their ids. Answer: a list of `CommandRecord`, of those that are there."""
+
+    actor: str
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadActors:
+    """Read a page of the newest mapping of each actor. Answer: a list of (id, identifiers)."""
+
+    actor: str
+    after: str
+    limit: int = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Ask whom identifiers reach. Answer: `Owner`."""
+
+    actor: str
+    origin: str
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Write all of it or nothing. Answer: `Appended`, or `Conflict` when another was first."""
+
+    actor: str
+    commands: Sequence[CommandRecord] = ()
+    events: Sequence[EventRecord] = ()
+    mappings: Sequence[MappingRecord] = ()
+    links: Sequence[LinkRecord] = ()
+    snapshots: Sequence[SnapshotRecord] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for some seconds. Answer: None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Hand items to whoever iterates over a long read. Answer: None, when more is wanted."""
+
+    items: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """It is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A stream has moved, or a key is taken; nothing is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The connection broke or could not be had. Whether an append is stored is not known."""
+
+    error: StorageUnavailable
+
+
+Read: TypeAlias = Load | ReadEvents | ReadHistory | ReadCommands | ReadActors | Resolve
+Operation: TypeAlias = Read | Append | Pause
+Work: TypeAlias = Generator[Operation, Any, T]
+"""Logic without I/O: yields operations, receives their answers, returns a T."""
+Stream: TypeAlias = Generator[Operation | Emit, Any, None]
+"""Logic of a long read: what it emits is handed out while it goes on."""
+
+RECONNECTS = 4
+
+
+def pauses(*, first: float, longest: float) -> Iterator[Pause]:
+    """Pauses that double from `first` to `longest` seconds, each with full jitter.
+
+    Source: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    ceiling = first
+    while True:
+        yield Pause(random() * ceiling)
+        ceiling = min(longest, ceiling * 2)
+
+
+def _read(operation: Read) -> Work[Any]:
+    """Ask; when the connection breaks, ask again a few times, for a read can be repeated."""
+    waits = pauses(first=0.05, longest=1.0)
+    for _ in range(RECONNECTS):
+        answer = yield operation
+        if not isinstance(answer, Unavailable):
+            return answer
+        yield next(waits)
+    answer = yield operation
+    if isinstance(answer, Unavailable):
+        raise answer.error
+    return answer
+
+
+def load(operation: Load) -> Work[Loading]:
+    """Ask for what decisions need."""
+    answer: Loading = yield from _read(operation)
+    return answer
+
+
+def read_events(operation: ReadEvents) -> Work[EventPage]:
+    """Ask for a page of events to replay."""
+    answer: EventPage = yield from _read(operation)
+    return answer
+
+
+def read_history(operation: ReadHistory) -> Work[HistoryPage]:
+    """Ask for a page of whole event rows."""
+    answer: HistoryPage = yield from _read(operation)
+    return answer
+
+
+def read_commands(operation: ReadCommands) -> Work[list[CommandRecord]]:
+    """Ask for commands."""
+    answer: list[CommandRecord] = yield from _read(operation)
+    return answer
+
+
+def read_actors(operation: ReadActors) -> Work[list[tuple[str, str]]]:
+    """Ask for a page of identifiers."""
+    answer: list[tuple[str, str]] = yield from _read(operation)
+    return answer
+
+
+def resolve(operation: Resolve) -> Work[Owner]:
+    """Ask whom identifiers reach."""
+    answer: Owner = yield from _read(operation)
+    return answer
+
+
+def append(operation: Append) -> Work[Appended | Conflict | Unavailable]:
+    """Ask for an append; never repeated here, for its outcome decides what comes next."""
+    answer: Appended | Conflict | Unavailable = yield operation
+    return answer

@@ -1,0 +1,453 @@
+"""The tables of an actor, and those that all actors of one schema and prefix share.
+
+Columns follow the fields of `records`, in their order. The tables live in any `MetaData`, the
+host's own included, whose naming convention does not reach them. `create_all` makes them together
+with what `triggers` adds; what a row means is left to `codec` and `sql`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import BaseDDLElement, CreateIndex, CreateTable, SchemaItem, conv
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
+
+from spry_sqla.errors import DuplicateName, UnusableValue
+from spry_sqla.schema import names, triggers
+from spry_sqla.schema.names import Mark
+
+FORMAT = triggers.FORMAT
+
+# Types ------------------------------------------------------------------------------------------
+
+
+class _VerbatimJson(sa.types.UserDefinedType[str]):
+    """`json` of PostgreSQL, in and out as the text that was written."""
+
+    cache_ok = True
+    # Drivers that ask for the type of a parameter are told; the value stays a str.
+    render_bind_cast = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "JSON"
+
+    def column_expression(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        # Left alone, the driver would hand out dicts and lists, after reading floats as doubles.
+        return sa.type_coerce(sa.cast(column, sa.Text), self)
+
+
+class JsonText(sa.types.TypeDecorator[str]):
+    """JSON text that the database can query: `json` on PostgreSQL, TEXT on SQLite; a str to us."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        text = _VerbatimJson() if dialect.name == "postgresql" else sa.Text()
+        return dialect.type_descriptor(text)
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """A moment, UTC with microseconds: `timestamptz` on PostgreSQL, on SQLite sortable text."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        stored = sa.Text() if dialect.name == "sqlite" else sa.DateTime(timezone=True)
+        return dialect.type_descriptor(stored)
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
+        if value is None:
+            return None
+        if value.utcoffset() is None:
+            raise UnusableValue("a time without a zone cannot be stored: give it one")
+        moment = value.astimezone(UTC)
+        if dialect.name == "sqlite":
+            return moment.isoformat(" ", "microseconds")
+        return moment
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.astimezone(UTC)
+
+
+# Defaults ---------------------------------------------------------------------------------------
+
+
+class UtcNow(FunctionElement[datetime]):
+    """The database's own clock, in the form in which `UtcDateTime` keeps a moment."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(UtcNow)
+def _utc_now(_element: UtcNow, _compiler: SQLCompiler, **_: Any) -> str:
+    return "CURRENT_TIMESTAMP"
+
+
+@compiles(UtcNow, "sqlite")
+def _utc_now_sqlite(_element: UtcNow, _compiler: SQLCompiler, **_: Any) -> str:
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000+00:00')"
+
+
+class TransactionNumber(FunctionElement[int]):
+    """The number of the transaction at work: a function on PostgreSQL, given by hand elsewhere."""
+
+    type = sa.BigInteger()
+    inherit_cache = False
+
+    def __init__(self, function: str, schema: str | None) -> None:
+        super().__init__()
+        self.function = sa.table(function, schema=schema)
+
+
+@compiles(TransactionNumber)
+def _no_transaction_number(_element: TransactionNumber, _compiler: SQLCompiler, **_: Any) -> str:
+    return "NULL"
+
+
+@compiles(TransactionNumber, "postgresql")
+def _transaction_number(element: TransactionNumber, compiler: SQLCompiler, **_: Any) -> str:
+    # A default is kept as the function's own number: it does not ask the search_path again.
+    return f"{compiler.preparer.format_table(element.function)}()"
+
+
+# Tables -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTables:
+    """The tables that all actors of one schema and prefix share."""
+
+    format: sa.Table
+    """The format of the tables, with a row for each that the database has had."""
+    epochs: sa.Table
+    """What is added to xids, so that transaction numbers go on after a restore (PostgreSQL)."""
+    transactions: sa.Table
+    """A row for each appending transaction, whose key is its number; made on SQLite only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActorTables:
+    """The five tables of an actor."""
+
+    name: str
+    """The stored name of the actor."""
+    commands: sa.Table
+    events: sa.Table
+    id_map: sa.Table
+    links: sa.Table
+    snapshots: sa.Table
+
+
+def shared_tables(metadata: sa.MetaData, *, schema: str | None, prefix: str) -> SharedTables:
+    """The shared tables, made in `metadata`, or those that are there already.
+
+    `schema=None` is the schema of `metadata` if it has one, else the database's current schema.
+    Raises DefinitionError for a schema or a prefix that cannot be used, and DuplicateName where
+    the host has a table of such a name.
+    """
+    place = _Place.of(metadata, schema)
+    wanted = [
+        _Wanted(names.shared_name(prefix, kind), Mark(prefix, kind, None)) for kind in _SHARED
+    ]
+    made = place.tables(wanted, _SHARED)
+    for table in made[1:]:
+        # The guards' function comes with the first table, and goes with it when all are dropped.
+        table.add_is_dependent_on(made[0])
+    return SharedTables(*made)
+
+
+def actor_tables(
+    metadata: sa.MetaData, name: str, *, schema: str | None, prefix: str, shared: SharedTables
+) -> ActorTables:
+    """The tables of the actor with the stored name `name`, or those that are there already.
+
+    `shared` is what `shared_tables` returned for the same metadata, schema and prefix. Raises
+    DefinitionError for a name that cannot be used, and DuplicateName where another actor or the
+    host has a table of such a name.
+    """
+    place = _Place.of(metadata, schema)
+    function = names.shared_name(prefix, triggers.TRANSACTION_FUNCTION)
+    builders = _actor(TransactionNumber(function, place.schema))
+    wanted = [
+        _Wanted(names.table_name(prefix, name, kind), Mark(prefix, kind, name)) for kind in builders
+    ]
+    made = place.tables(wanted, builders)
+    for table in made:
+        table.add_is_dependent_on(shared.epochs)
+        table.add_is_dependent_on(shared.transactions)
+    return ActorTables(name, *made)
+
+
+# Where a table goes, and whether it may ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    name: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    metadata: sa.MetaData
+    schema: str | None
+
+    @classmethod
+    def of(cls, metadata: sa.MetaData, schema: str | None) -> "_Place":
+        return cls(metadata, names.checked_schema(schema) or metadata.schema)
+
+    def tables(self, wanted: Sequence[_Wanted], builders: "_Builders") -> list[sa.Table]:
+        # All are looked for before one is made, so that a refusal leaves no part of an actor.
+        found = [self.find(one) for one in wanted]
+        return [
+            self.make(one, builders[one.mark.kind]) if table is None else table
+            for one, table in zip(wanted, found, strict=True)
+        ]
+
+    def find(self, wanted: _Wanted) -> sa.Table | None:
+        same = names.same_to_sqlite(wanted.name)
+        for table in self.metadata.tables.values():
+            if table.schema == self.schema and names.same_to_sqlite(table.name) == same:
+                if table.info.get("spry") == wanted.mark:
+                    return table
+                raise _duplicate(wanted, table)
+        return None
+
+    def make(self, wanted: _Wanted, build: "_Builder") -> sa.Table:
+        table = sa.Table(
+            wanted.name,
+            self.metadata,
+            *build(wanted.name),
+            schema=self.schema,
+            info={"spry": wanted.mark},
+        )
+        _create_if_missing(table)
+        triggers.install(table)
+        return table
+
+
+_Builder: TypeAlias = Callable[[str], list[SchemaItem]]
+_Builders: TypeAlias = Mapping[str, _Builder]
+
+
+def _duplicate(wanted: _Wanted, found: sa.Table) -> DuplicateName:
+    ours = wanted.mark.actor
+    theirs = found.info.get("spry")
+    who = f"the actor {ours!r}" if ours is not None else "the library"
+    if not isinstance(theirs, Mark):
+        other = "the metadata holds a table of that name that is not the library's"
+    elif theirs.actor is not None:
+        other = f"the actor {theirs.actor!r} has it already"
+    else:
+        other = f"the library's table {found.name!r} has it already"
+    return DuplicateName(
+        f"{who} needs the table {wanted.name!r}, but {other}: "
+        f"set another prefix or schema, or give one of them another name"
+    )
+
+
+def _create_if_missing(table: sa.Table) -> None:
+    """Let `create_all` go on where another process made the table after it had looked."""
+
+    def belongs_here(*_: object, dialect: sa.Dialect, **__: object) -> bool:
+        return triggers.made_on(table, dialect)
+
+    table.set_creator_ddl(CreateTable(table, if_not_exists=True).execute_if(callable_=belongs_here))
+    for index in table.indexes:
+        index.ddl_if(callable_=_if_not_exists)
+
+
+def _if_not_exists(ddl: BaseDDLElement, *_: object, **__: object) -> bool:
+    # SQLAlchemy has a place of its own for the DDL of a table, but none for that of an index.
+    if isinstance(ddl, CreateIndex):
+        ddl.if_not_exists = True
+    return True
+
+
+# Columns, in the order of the records' fields ---------------------------------------------------
+
+
+def _column(
+    name: str, type_: sa.types.TypeEngine[Any], *, nullable: bool = False
+) -> sa.Column[Any]:
+    return sa.Column(name, type_, nullable=nullable)
+
+
+_id = partial(_column, type_=sa.Uuid())
+_text = partial(_column, type_=sa.Text())
+_json = partial(_column, type_=JsonText())
+_number = partial(_column, type_=sa.BigInteger())
+_time = partial(_column, type_=UtcDateTime())
+
+
+def _primary_key(table: str, column: str = "id") -> sa.PrimaryKeyConstraint:
+    return sa.PrimaryKeyConstraint(column, name=_named(table, "pkey"))
+
+
+def _unique(table: str, *columns: str) -> sa.UniqueConstraint:
+    return sa.UniqueConstraint(*columns, name=_named(table, "key"))
+
+
+def _index(table: str, word: str, *columns: Any) -> sa.Index:
+    return sa.Index(_named(table, f"{word}_idx"), *columns)
+
+
+def _named(table: str, word: str) -> conv:
+    """A name that the naming convention of the host's metadata leaves as it is."""
+    return conv(names.shortened(f"{table}_{word}"))
+
+
+def _commands(table: str) -> list[SchemaItem]:
+    return [
+        _id("id"),
+        _text("type"),
+        _number("type_version"),
+        _json("content"),
+        _text("idempotency_key", nullable=True),
+        _json("metadata", nullable=True),
+        _text("origin"),
+        _id("actor_id"),
+        _number("actor_version"),
+        _json("seen"),
+        _time("received_at"),
+        _time("handled_at"),
+        _primary_key(table),
+        _unique(table, "idempotency_key", "origin"),
+    ]
+
+
+def _events(table: str, number: TransactionNumber) -> list[SchemaItem]:
+    return [
+        _id("id"),
+        _id("actor_id"),
+        _text("origin"),
+        _number("sequence"),
+        _json("seen", nullable=True),
+        _text("type"),
+        _number("type_version"),
+        _json("content"),
+        _id("command_id"),
+        _text("command_type"),
+        _text("created_by_type"),
+        _id("created_by_id"),
+        _number("created_by_version"),
+        _time("created_at"),
+        # Local to its database: last, so that all that replicas exchange comes before it.
+        sa.Column("transaction", sa.BigInteger(), nullable=False, server_default=number),
+        _primary_key(table),
+        _unique(table, "actor_id", "origin", "sequence"),
+        _index(table, "transaction", "transaction", "id"),
+        _index(table, "command", "command_id"),
+    ]
+
+
+def _id_map(table: str) -> list[SchemaItem]:
+    return [
+        _id("id"),
+        _column("digest", sa.LargeBinary(32)),
+        _json("identifiers"),
+        _id("actor_id"),
+        _text("origin"),
+        _id("command_id"),
+        _time("since"),
+        _primary_key(table),
+        _unique(table, "digest", "origin"),
+        _index(table, "actor", "actor_id", "id"),
+        _index(table, "command", "command_id"),
+    ]
+
+
+def _links(table: str) -> list[SchemaItem]:
+    return [
+        _id("id"),
+        _id("parent_id"),
+        _text("child_type"),
+        _id("child_id"),
+        _column("active", sa.Boolean()),
+        _text("origin"),
+        _id("command_id"),
+        _time("since"),
+        _primary_key(table),
+        _index(table, "parent", "parent_id", "id"),
+        _index(table, "child", "child_type", "child_id", "id"),
+        _index(table, "command", "command_id"),
+    ]
+
+
+def _snapshots(table: str) -> list[SchemaItem]:
+    last_event = _id("last_event")
+    key = _id("id")
+    return [
+        key,
+        _id("actor_id"),
+        _json("state"),
+        _text("fingerprint"),
+        _json("vector"),
+        _json("linked", nullable=True),
+        _id("ancestor", nullable=True),
+        _id("last_command"),
+        last_event,
+        _number("version"),
+        _time("created_at"),
+        _primary_key(table),
+        # The newest usable snapshot is the first that an index scan meets.
+        _index(table, "newest", "actor_id", last_event.desc(), key.desc()),
+    ]
+
+
+def _format(table: str) -> list[SchemaItem]:
+    return [
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        _since(),
+        _primary_key(table, "version"),
+    ]
+
+
+def _epochs(table: str) -> list[SchemaItem]:
+    return [
+        sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
+        _number("offset"),
+        _since(),
+        _primary_key(table, "epoch"),
+    ]
+
+
+def _transactions(table: str) -> list[SchemaItem]:
+    return [
+        sa.Column("id", sa.Integer(), nullable=False),
+        _since(),
+        _primary_key(table),
+        sa.CheckConstraint("id > 0", name=conv(triggers.REPLACE_REFUSED)),
+    ]
+
+
+def _since() -> sa.Column[Any]:
+    return sa.Column("since", UtcDateTime(), nullable=False, server_default=UtcNow())
+
+
+_SHARED: _Builders = {
+    triggers.FORMAT_TABLE: _format,
+    triggers.EPOCHS_TABLE: _epochs,
+    triggers.TRANSACTIONS_TABLE: _transactions,
+}
+
+
+def _actor(number: TransactionNumber) -> _Builders:
+    return {
+        "commands": _commands,
+        "events": partial(_events, number=number),
+        "id_map": _id_map,
+        "links": _links,
+        "snapshots": _snapshots,
+    }

@@ -1,0 +1,461 @@
+"""The four stores on one connection, and every operation on them; drivers' errors end here.
+
+An operation is a function of a connection checked out of a pool, plain or (under `run_sync`)
+asynchronous: SQLAlchemy gives both one shape. What a connection was, it is again afterwards.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.pool import PoolProxiedConnection
+
+from spry_sqla.domain import Domain
+from spry_sqla.errors import (
+    StorageError,
+    StorageFailure,
+    StorageUnavailable,
+    TablesMissing,
+    TablesOutdated,
+)
+from spry_sqla.operations import (
+    Append,
+    Appended,
+    Conflict,
+    Load,
+    Loaded,
+    Loading,
+    Owner,
+    Read,
+    StoredSnapshot,
+    Unavailable,
+)
+from spry_sqla.records import (
+    CommandRecord,
+    EventRecord,
+    LinkRecord,
+    MappingRecord,
+    SnapshotRecord,
+    StoredEvent,
+)
+from spry_sqla.schema import FORMAT
+from spry_sqla.sql import postgresql, sqlite, statements
+from spry_sqla.sql.faults import Fault
+from spry_sqla.sql.statements import Build, Statement, Statements
+from spry_sqla.stores import KeyTaken, append, merge, read
+
+_FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
+_GREATEST_ID = "f" * 32
+_GREATEST_VERSION = 2**63 - 1
+
+
+class _Store:
+    """Runs an actor type's statements on one cursor."""
+
+    __slots__ = ("_cursor", "_statements")
+
+    def __init__(self, cursor: Any, of_actor: Statements) -> None:
+        self._cursor = cursor
+        self._statements = of_actor
+
+    def _rows(self, build: Build, **values: Any) -> list[tuple[Any, ...]]:
+        statement = self._statements[build]
+        self._cursor.execute(statement.text, statement.parameters(values))
+        rows: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return rows
+
+    def _insert(self, build: Build, rows: Iterable[dict[str, Any]]) -> None:
+        statement = self._statements[build]
+        parameters = [statement.parameters(row) for row in rows]
+        if len(parameters) == 1:
+            self._cursor.execute(statement.text, parameters[0])
+        else:
+            self._cursor.executemany(statement.text, parameters)
+
+
+class SqlCommands(_Store):
+    """The causal log, in `<actor>_commands`."""
+
+    __slots__ = ()
+
+    def append(self, commands: Sequence[CommandRecord]) -> None:
+        self._insert(statements.insert_commands, map(msgspec.structs.asdict, commands))
+
+    def with_keys(self, keys: Sequence[str]) -> dict[str, str]:
+        if not keys:
+            return {}
+        rows = self._rows(statements.commands_with_keys, keys=_json(keys))
+        return dict(sorted(rows, key=itemgetter(1), reverse=True))
+
+    def read(self, ids: Sequence[str]) -> list[CommandRecord]:
+        rows = self._rows(statements.commands_by_id, ids=_json(ids))
+        return [CommandRecord(*row) for row in rows]
+
+
+class SqlEvents(_Store):
+    """The streams, in `<actor>_events`."""
+
+    __slots__ = ()
+
+    def append(self, events: Sequence[EventRecord]) -> None:
+        rows = map(msgspec.structs.asdict, events)
+        if not self._statements.flavor.generated(self._statements.tables.events):
+            self._cursor.execute(self._statements.next_transaction.text)
+            number = self._cursor.lastrowid
+            rows = ({**row, "transaction": number} for row in rows)  # type: ignore[assignment]
+        self._insert(statements.insert_events, rows)
+
+    def origins(self, actor_id: str) -> list[str]:
+        return [origin for (origin,) in self._rows(statements.origins, actor_id=actor_id)]
+
+    def after(self, actor_id: str, origin: str, sequence: int, limit: int) -> list[StoredEvent]:
+        rows = self._rows(
+            statements.events_after,
+            actor_id=actor_id,
+            origin=origin,
+            sequence=sequence,
+            limit=limit,
+        )
+        return list(map(StoredEvent._make, rows))
+
+    def rows_after(
+        self, actor_id: str, origin: str, sequence: int, limit: int
+    ) -> list[EventRecord]:
+        rows = self._rows(
+            statements.event_rows_after,
+            actor_id=actor_id,
+            origin=origin,
+            sequence=sequence,
+            limit=limit,
+        )
+        return [EventRecord(*row) for row in rows]
+
+
+class SqlMaps(_Store):
+    """Identifiers to actors, in `<actor>_id_map` and `<actor>_links`."""
+
+    __slots__ = ()
+
+    def append(self, mappings: Sequence[MappingRecord]) -> None:
+        rows = map(msgspec.structs.asdict, mappings)
+        self._insert(
+            statements.insert_mappings,
+            ({**row, "digest": bytes.fromhex(row["digest"])} for row in rows),
+        )
+
+    def link(self, links: Sequence[LinkRecord]) -> None:
+        self._insert(statements.insert_links, map(msgspec.structs.asdict, links))
+
+    def owners(self, digest: str) -> list[tuple[str, str, str]]:
+        return self._rows(statements.owners, digest=bytes.fromhex(digest))
+
+    def page(self, after: str, limit: int) -> list[tuple[str, str]]:
+        return self._rows(statements.newest_mappings, after=after, limit=limit)
+
+
+class SqlSnapshots(_Store):
+    """Snapshots, in `<actor>_snapshots`."""
+
+    __slots__ = ()
+
+    def append(self, snapshots: Sequence[SnapshotRecord]) -> None:
+        self._insert(statements.insert_snapshots, map(msgspec.structs.asdict, snapshots))
+
+    def newest(
+        self,
+        actor_id: str,
+        fingerprint: str,
+        origins: Sequence[str],
+        version: int | None,
+        until: str | None,
+    ) -> StoredSnapshot | None:
+        bounded, diverging = version is not None or until is not None, len(origins) > 1
+        of_actor = self._statements
+        statement = of_actor.special(
+            ("newest_snapshot", bounded, diverging),
+            lambda: statements.newest_snapshot(
+                of_actor.tables, of_actor.flavor, bounded=bounded, diverging=diverging
+            ),
+        )
+        values = {
+            "actor_id": actor_id,
+            "fingerprint": fingerprint,
+            "origins": _json(origins) if diverging else None,
+            **_bounds(version, until),
+        }
+        self._cursor.execute(statement.text, statement.parameters(values))
+        row = self._cursor.fetchone()
+        return None if row is None else StoredSnapshot._make(row)
+
+
+class SqlStores:
+    """The four stores of one actor type, on one cursor."""
+
+    __slots__ = ("commands", "events", "maps", "snapshots")
+
+    def __init__(self, cursor: Any, of_actor: Statements) -> None:
+        self.commands = SqlCommands(cursor, of_actor)
+        self.events = SqlEvents(cursor, of_actor)
+        self.maps = SqlMaps(cursor, of_actor)
+        self.snapshots = SqlSnapshots(cursor, of_actor)
+
+
+class SqlAdapter:
+    """Every operation of a domain, on connections of one dialect.
+
+    `composed` answers them from the four stores alone, where the dialect has fused statements:
+    slower, and the same; it is how the two are checked against each other.
+
+    Raises StorageError for a dialect that is not supported.
+    """
+
+    def __init__(self, domain: Domain, dialect: sa.Dialect, *, composed: bool = False) -> None:
+        flavor = _FLAVORS.get(dialect.name)
+        if flavor is None:
+            raise StorageError(
+                f"the database {dialect.name!r} is not supported; use PostgreSQL or SQLite"
+            )
+        self._domain = domain
+        self._dialect = dialect
+        self._format = domain.shared.format
+        self._flavor: Any = flavor
+        self._fused = flavor is postgresql and not composed
+        self._statements = {
+            kind.name: Statements(kind.tables, domain.shared, dialect, self._flavor)
+            for kind in domain.actors
+        }
+
+    def perform(self, connection: PoolProxiedConnection, operation: Read | Append) -> Any:
+        """Answer one operation, all of it, on a connection with no transaction open.
+
+        Answers Conflict or Unavailable where that is the outcome; raises StorageFailure.
+        """
+        try:
+            if isinstance(operation, Append):
+                return self._append(connection, operation)
+            return self._read(connection, operation)
+        except KeyTaken:
+            return Conflict()
+        except Exception as error:  # noqa: BLE001  (sorted out there, and raised again)
+            return self._outcome(connection, operation, error)
+
+    def check(self, connection: PoolProxiedConnection) -> None:
+        """See that every table is there, with its columns, in the format that this code reads.
+
+        Raises TablesMissing, TablesOutdated, StorageUnavailable, StorageFailure.
+        """
+        with self._flavor.reading(connection):
+            for table in self._tables():
+                self._check_table(connection, table)
+            (version,) = self._one(connection, sa.select(sa.func.max(self._format.c.version)))
+        if version != FORMAT:
+            age, mend = (
+                ("newer", "deploy the version of spry_sqla that made them")
+                if version is not None and version > FORMAT
+                else ("older", "upgrade them with Alembic")
+            )
+            raise TablesOutdated(
+                f"{self._format.fullname} says that the tables are of format {version}, {age} "
+                f"than the format {FORMAT} that this version of spry_sqla reads; {mend}"
+            )
+
+    def _tables(self) -> list[sa.Table]:
+        shared = self._domain.shared
+        tables = [shared.format, shared.epochs]
+        if not self._flavor.generated(shared.epochs):
+            tables.append(shared.transactions)
+        for kind in self._domain.actors:
+            of_kind = kind.tables
+            tables += (of_kind.commands, of_kind.events, of_kind.id_map)
+            tables += (of_kind.links, of_kind.snapshots)
+        return tables
+
+    def _check_table(self, connection: PoolProxiedConnection, table: sa.Table) -> None:
+        try:
+            self._one(connection, sa.select(*table.c).where(sa.false()))
+        except Exception as error:
+            fault = self._fault(connection, error)
+            if fault is Fault.NO_TABLE:
+                raise _tables_missing(table.fullname) from None
+            if fault is Fault.NO_COLUMN:
+                raise TablesOutdated(
+                    f"the table {table.fullname!r} lacks a column that this version of spry_sqla "
+                    "needs; upgrade it with Alembic"
+                ) from error
+            if fault is None:
+                raise
+            raise self._failure(fault, error) from error
+
+    def _one(self, connection: PoolProxiedConnection, query: sa.Select[Any]) -> Any:
+        statement = Statement(query, self._dialect)
+        cursor = connection.cursor()
+        try:
+            cursor.execute(statement.text, statement.parameters({}))
+            return cursor.fetchone()
+        finally:
+            cursor.close()
+
+    def _read(self, connection: PoolProxiedConnection, operation: Read) -> Any:
+        of_actor = self._statements[operation.actor]
+        with self._flavor.reading(connection):
+            cursor = connection.cursor()
+            try:
+                if self._fused and isinstance(operation, Load):
+                    return _load_fused(cursor, of_actor, operation)
+                return read(SqlStores(cursor, of_actor), operation)
+            finally:
+                cursor.close()
+
+    def _append(self, connection: PoolProxiedConnection, operation: Append) -> Appended:
+        of_actor = self._statements[operation.actor]
+        if self._fused:
+            with self._flavor.reading(connection):
+                cursor = connection.cursor()
+                try:
+                    _append_fused(cursor, of_actor, operation)
+                finally:
+                    cursor.close()
+            return Appended()
+        with self._flavor.writing(connection):
+            cursor = connection.cursor()
+            try:
+                append(SqlStores(cursor, of_actor), operation)
+            finally:
+                cursor.close()
+        return Appended()
+
+    def _outcome(
+        self, connection: PoolProxiedConnection, operation: Read | Append, error: Exception
+    ) -> Conflict | Unavailable:
+        fault = self._fault(connection, error)
+        if fault is None:
+            raise error
+        if fault is Fault.TAKEN or (fault is Fault.BUSY and isinstance(operation, Append)):
+            return Conflict()
+        failure = self._failure(fault, error)
+        if isinstance(failure, StorageUnavailable):
+            if fault is Fault.LOST:
+                connection.invalidate(error)
+            failure.__cause__ = error
+            return Unavailable(failure)
+        raise failure from error
+
+    def _fault(self, connection: PoolProxiedConnection, error: Exception) -> Fault | None:
+        """The meaning of an error; None where it is no driver's."""
+        dbapi: Any = self._dialect.dbapi
+        if not isinstance(error, dbapi.Error):
+            return None
+        driver: Any = connection.dbapi_connection
+        if driver is None or self._dialect.is_disconnect(error, driver, None):
+            return Fault.LOST
+        fault: Fault = self._flavor.fault_of(error)
+        return fault
+
+    def _failure(self, fault: Fault, error: Exception) -> StorageError:
+        what = self._flavor.describe(error)
+        match fault:
+            case Fault.LOST:
+                return unavailable(what)
+            case Fault.BUSY:
+                return StorageUnavailable(f"the database stayed locked by others ({what})")
+            case Fault.NO_TABLE | Fault.NO_COLUMN:
+                return _tables_missing("of an actor")
+            case _:
+                return StorageFailure(
+                    f"the database refused the work, and nothing was stored ({what}); see the "
+                    "cause below for what it said"
+                )
+
+
+def unavailable(what: str) -> StorageUnavailable:
+    """The error for a database that cannot be reached."""
+    return StorageUnavailable(
+        f"the database cannot be reached ({what}); see that it runs, and that the engine's URL, "
+        "its credentials and its pool are right"
+    )
+
+
+def _tables_missing(name: str) -> TablesMissing:
+    return TablesMissing(
+        f"the database has no table {name!r}; make the tables with "
+        "domain.metadata.create_all(engine), or with Alembic"
+    )
+
+
+def _append_fused(cursor: Any, of_actor: Statements, operation: Append) -> None:
+    rows = {part: records for part in postgresql.PARTS if (records := getattr(operation, part))}
+    parts = tuple(rows)
+    statement = of_actor.special(
+        ("append", parts), lambda: postgresql.append(of_actor.tables, parts)
+    )
+    cursor.execute(
+        statement.text,
+        statement.parameters({part: _json(records) for part, records in rows.items()}),
+    )
+
+
+def _load_fused(cursor: Any, of_actor: Statements, operation: Load) -> Loading:
+    snapshots = operation.fingerprint is not None
+    bounded = operation.version is not None or operation.until is not None
+    keys = bool(operation.keys)
+    statement = of_actor.special(
+        ("load", snapshots, bounded, keys),
+        lambda: postgresql.load(
+            of_actor.tables, of_actor.flavor, snapshots=snapshots, bounded=bounded, keys=keys
+        ),
+    )
+    targets = [
+        {"n": n, "digest": target.digest, "native_id": target.native_id}
+        for n, target in enumerate(operation.targets)
+    ]
+    values = {
+        "targets": _json(targets),
+        "origin": operation.origin,
+        "fingerprint": operation.fingerprint,
+        "keys": _json(operation.keys),
+        "limit": operation.limit,
+        **_bounds(operation.version, operation.until),
+    }
+    cursor.execute(statement.text, statement.parameters(values))
+    # The order of a statement's rows is nothing that it promises.
+    rows = sorted(cursor.fetchall(), key=itemgetter(0, 1, 2))
+    previous: dict[str, str] = {}
+    actors: list[Loaded] = []
+    for _, of_target in groupby(rows, key=itemgetter(0)):
+        owner, snapshot, events = None, None, []
+        for _, kind, row_id, origin, sequence, *rest in of_target:
+            if kind == postgresql.EVENT:
+                events.append(StoredEvent(row_id, origin, sequence, *rest))
+            elif kind == postgresql.MAPPING:
+                owner = Owner(origin, bool(sequence), row_id)
+            elif kind == postgresql.SNAPSHOT:
+                snapshot = StoredSnapshot(row_id, rest[3], rest[0], sequence, origin)
+            else:
+                previous.setdefault(origin, row_id)
+        if owner is not None:
+            actors.append(Loaded(owner, snapshot, *_cut(events, operation.limit)))
+    return Loading(actors, previous)
+
+
+def _cut(events: list[StoredEvent], limit: int) -> tuple[list[StoredEvent], bool]:
+    if len(events) < limit:
+        return events, False
+    by_origin: dict[str, list[StoredEvent]] = {}
+    for event in events:
+        by_origin.setdefault(event.origin, []).append(event)
+    return merge(list(by_origin.values()), limit)
+
+
+def _bounds(version: int | None, until: str | None) -> dict[str, Any]:
+    return {
+        "version": _GREATEST_VERSION if version is None else version,
+        "until": _GREATEST_ID if until is None else until,
+    }
+
+
+def _json(values: Any) -> str:
+    return msgspec.json.encode(values).decode()

@@ -1,0 +1,20 @@
+"""What went wrong in a database, whichever it is."""
+
+from enum import Enum, auto
+
+
+class Fault(Enum):
+    """The meaning of a driver's error."""
+
+    TAKEN = auto()
+    """A unique key is taken: another writer was first."""
+    BUSY = auto()
+    """A lock could not be had, or this transaction was chosen to end a deadlock; try again."""
+    LOST = auto()
+    """The connection broke, or none could be had."""
+    NO_TABLE = auto()
+    """A table, or a function that belongs to it, is not there."""
+    NO_COLUMN = auto()
+    """A column is not there."""
+    REFUSED = auto()
+    """Anything else: a full disk, a missing privilege, a read-only database."""

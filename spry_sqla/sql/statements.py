@@ -1,0 +1,321 @@
+"""Every statement of the four stores, as a SQLAlchemy Core construct of an actor's tables.
+
+One function per statement; where the databases differ, the `Flavor` says how. A statement is
+compiled once per actor type and dialect, and its text runs on the driver's own cursor: measured,
+`Connection.execute` costs more than the statement. PostgreSQL adds fused ones of its own.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import sqlalchemy as sa
+
+from spry_sqla.schema import ActorTables, SharedTables
+from spry_sqla.schema.tables import UtcNow
+
+Build: TypeAlias = Callable[[ActorTables, "Flavor"], sa.ClauseElement]
+
+
+class Flavor(Protocol):
+    """What differs between databases; `postgresql` and `sqlite` are modules of this shape."""
+
+    def hex_id(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """An id as 32 hexadecimal digits."""
+        ...
+
+    def utc(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """A time as text, as `records` has it."""
+        ...
+
+    def each(self, parameter: str) -> sa.FromClause:
+        """The texts of a JSON array parameter, as rows with one column `value`."""
+        ...
+
+    def at(
+        self, vector: sa.ColumnElement[Any], origin: sa.ColumnElement[Any]
+    ) -> sa.ColumnElement[int]:
+        """The sequence of an origin in a vector column; 0 where it has none, or is unreadable."""
+        ...
+
+    def generated(self, events: sa.Table) -> set[str]:
+        """Names of the columns of events that the database fills."""
+        ...
+
+
+class Statement:
+    """A compiled statement: its text for the driver, and the order of its parameters."""
+
+    __slots__ = ("_constants", "_order", "text")
+
+    def __init__(self, construct: sa.ClauseElement, dialect: sa.Dialect) -> None:
+        compiled = construct.compile(dialect=dialect)
+        self.text = str(compiled)
+        self._order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        # Such as the OFFSET 0 that SQLite's dialect adds to a LIMIT.
+        self._constants = {k: v for k, v in compiled.params.items() if v is not None}
+
+    def parameters(self, values: Mapping[str, Any]) -> Any:
+        """Parameters in the form that the driver wants."""
+        if self._constants:
+            values = {**self._constants, **values}
+        if self._order is None:
+            return values
+        return [values[name] for name in self._order]
+
+
+class Statements:
+    """The statements of one actor type on one dialect, each compiled at its first use."""
+
+    def __init__(
+        self, tables: ActorTables, shared: SharedTables, dialect: sa.Dialect, flavor: Flavor
+    ) -> None:
+        self.tables = tables
+        self.shared = shared
+        self.flavor = flavor
+        self._dialect = dialect
+        self._compiled: dict[Any, Statement] = {}
+
+    def __getitem__(self, build: Build) -> Statement:
+        statement = self._compiled.get(build)
+        if statement is None:
+            statement = Statement(build(self.tables, self.flavor), self._dialect)
+            self._compiled[build] = statement
+        return statement
+
+    @property
+    def next_transaction(self) -> Statement:
+        """A row whose key numbers the transaction, where the database does not."""
+        transactions = self.shared.transactions
+        return self.special(
+            "next_transaction", lambda: sa.insert(transactions).values(since=UtcNow())
+        )
+
+    def special(self, key: Any, build: Callable[[], sa.ClauseElement]) -> Statement:
+        """A statement with variants, compiled once for each `key`."""
+        statement = self._compiled.get(key)
+        if statement is None:
+            statement = self._compiled[key] = Statement(build(), self._dialect)
+        return statement
+
+
+_ONE: sa.ColumnElement[int] = sa.literal_column("1")
+_ACTOR = sa.bindparam("actor_id", type_=sa.Uuid(as_uuid=False))
+_LIMIT = sa.bindparam("limit", type_=sa.Integer())
+
+
+# Commands ---------------------------------------------------------------------------------------
+
+
+def insert_commands(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """One command row. Its primary key and (idempotency_key, origin) are unique."""
+    return _insert(tables.commands)
+
+
+def commands_with_keys(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """(key, id) of the commands that used some keys; index (idempotency_key, origin)."""
+    commands = tables.commands.c
+    return sa.select(commands.idempotency_key, flavor.hex_id(commands.id)).where(
+        commands.idempotency_key.in_(_values(flavor.each("keys")))
+    )
+
+
+def commands_by_id(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """Commands by primary key."""
+    commands = tables.commands.c
+    ids = _values(flavor.each("ids"), sa.Uuid())
+    return sa.select(*_readable(tables.commands, flavor)).where(commands.id.in_(ids))
+
+
+# Events -----------------------------------------------------------------------------------------
+
+
+def insert_events(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """One event row. Its primary key and (actor_id, origin, sequence) are unique."""
+    return _insert(tables.events, flavor.generated(tables.events))
+
+
+def origins(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """The origins of a stream; one probe of index (actor_id, origin, sequence) for each."""
+    events = tables.events.c
+    ordered = sa.select(events.origin).where(events.actor_id == _ACTOR).order_by(events.origin)
+    first = ordered.limit(_ONE).scalar_subquery()
+    found = sa.select(first.label("origin")).cte("found", recursive=True)
+    following = ordered.where(events.origin > found.c.origin).limit(_ONE).scalar_subquery()
+    found = found.union_all(sa.select(following).where(found.c.origin.is_not(None)))
+    return sa.select(found.c.origin).where(found.c.origin.is_not(None))
+
+
+def events_after(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """What a replay needs of one origin's events; a range of (actor_id, origin, sequence)."""
+    return _after(tables, stored_event(tables, flavor))
+
+
+def event_rows_after(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """Whole rows of one origin's events; a range of (actor_id, origin, sequence)."""
+    return _after(tables, _readable(tables.events, flavor, {"transaction"}))
+
+
+def stored_event(tables: ActorTables, flavor: Flavor) -> list[sa.ColumnElement[Any]]:
+    """The columns of `StoredEvent`."""
+    events = tables.events.c
+    return [
+        flavor.hex_id(events.id).label("id"),
+        events.origin,
+        events.sequence,
+        events.seen,
+        events.type,
+        events.type_version,
+        events.content,
+    ]
+
+
+def _after(tables: ActorTables, columns: Sequence[sa.ColumnElement[Any]]) -> sa.ClauseElement:
+    events = tables.events.c
+    return (
+        sa.select(*columns)
+        .where(
+            events.actor_id == _ACTOR,
+            events.origin == sa.bindparam("origin", type_=sa.Text()),
+            events.sequence > sa.bindparam("sequence", type_=sa.BigInteger()),
+        )
+        .order_by(events.sequence)
+        .limit(_LIMIT)
+    )
+
+
+# Identifiers ------------------------------------------------------------------------------------
+
+
+def insert_mappings(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """One mapping row. Its primary key and (digest, origin) are unique."""
+    return _insert(tables.id_map)
+
+
+def insert_links(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """One link row."""
+    return _insert(tables.links)
+
+
+def owners(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """(id, actor_id, origin) of the mappings of a digest; index (digest, origin)."""
+    mappings = tables.id_map.c
+    return (
+        sa.select(flavor.hex_id(mappings.id), flavor.hex_id(mappings.actor_id), mappings.origin)
+        .where(mappings.digest == sa.bindparam("digest", type_=sa.LargeBinary()))
+        .order_by(mappings.id)
+    )
+
+
+def newest_mappings(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """A page of the newest mapping of each actor; primary key, and index (actor_id, id)."""
+    mappings = tables.id_map.c
+    later = tables.id_map.alias("later")
+    superseded = sa.exists().where(later.c.actor_id == mappings.actor_id, later.c.id > mappings.id)
+    return (
+        sa.select(flavor.hex_id(mappings.id), mappings.identifiers)
+        .where(mappings.id > sa.bindparam("after", type_=sa.Uuid(as_uuid=False)), ~superseded)
+        .order_by(mappings.id)
+        .limit(_LIMIT)
+    )
+
+
+# Snapshots --------------------------------------------------------------------------------------
+
+
+def insert_snapshots(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """One snapshot row."""
+    return _insert(tables.snapshots)
+
+
+def newest_snapshot(
+    tables: ActorTables, flavor: Flavor, *, bounded: bool, diverging: bool
+) -> sa.Select[Any]:
+    """The newest usable snapshot; index (actor_id, last_event DESC, id DESC).
+
+    `bounded` by version and last event; `diverging` where the stream has several origins, given
+    in the parameter `origins`, for with one origin a snapshot cannot be divergent.
+    """
+    each = flavor.each("origins") if diverging else None
+    return usable_snapshots(tables, flavor, _ACTOR, each, bounded=bounded)
+
+
+def usable_snapshots(
+    tables: ActorTables,
+    flavor: Flavor,
+    actor_id: sa.ColumnElement[Any],
+    each_origin: sa.FromClause | None,
+    *,
+    bounded: bool,
+) -> sa.Select[Any]:
+    """The newest usable snapshot of an actor, probing the event after its vector per origin."""
+    snapshots, events = tables.snapshots.c, tables.events.alias("following")
+    kept = tables.events.alias("kept")
+    query = (
+        sa.select(
+            flavor.hex_id(snapshots.id).label("id"),
+            snapshots.state,
+            snapshots.vector,
+            snapshots.version,
+            flavor.hex_id(snapshots.last_event).label("last_event"),
+        )
+        .where(
+            snapshots.actor_id == actor_id,
+            snapshots.fingerprint == sa.bindparam("fingerprint", type_=sa.Text()),
+            sa.exists().where(kept.c.id == snapshots.last_event),
+        )
+        .order_by(snapshots.last_event.desc(), snapshots.id.desc())
+        .limit(_ONE)
+    )
+    if bounded:
+        query = query.where(
+            snapshots.version <= sa.bindparam("version", type_=sa.BigInteger()),
+            snapshots.last_event <= sa.bindparam("until", type_=sa.Uuid(as_uuid=False)),
+        )
+    if each_origin is not None:
+        origin = each_origin.c.value
+        # A scalar subquery, for as a join it reads the whole stream under a generic plan.
+        following = (
+            sa.select(events.c.id)
+            .where(
+                events.c.actor_id == actor_id,
+                events.c.origin == origin,
+                events.c.sequence == flavor.at(snapshots.vector, origin) + _ONE,
+            )
+            .correlate_except(events)
+            .scalar_subquery()
+        )
+        late = sa.select(_ONE).select_from(each_origin).where(following < snapshots.last_event)
+        query = query.where(~late.exists())
+    return query
+
+
+# Parts ------------------------------------------------------------------------------------------
+
+
+def _insert(table: sa.Table, generated: Collection[str] = ()) -> sa.ClauseElement:
+    names = [column.name for column in table.columns if column.name not in generated]
+    return sa.insert(table).values({name: sa.bindparam(name) for name in names})
+
+
+def _values(each: sa.FromClause, type_: sa.types.TypeEngine[Any] | None = None) -> Any:
+    value = each.c.value
+    return sa.select(value if type_ is None else sa.cast(value, type_))
+
+
+def _readable(
+    table: sa.Table,
+    flavor: Flavor,
+    without: Collection[str] = (),
+) -> list[sa.ColumnElement[Any]]:
+    """A table's columns in the forms that `records` has."""
+    columns: list[sa.ColumnElement[Any]] = []
+    for column in table.columns:
+        if column.name in without:
+            continue
+        if isinstance(column.type, sa.Uuid):
+            columns.append(flavor.hex_id(column).label(column.name))
+        elif column.name.endswith(("_at", "since")):
+            columns.append(flavor.utc(column).label(column.name))
+        else:
+            columns.append(column)
+    return columns

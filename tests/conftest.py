@@ -1,0 +1,75 @@
+"""The databases that tests run on: a real PostgreSQL, and files of SQLite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.backends import BACKENDS, Backend
+from tests.postgres import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; with pytest-xdist one for each worker, which needs no agreement."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of this test."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an SQLite file of this test, which is not there yet."""
+    return f"sqlite:///{tmp_path / 'test.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind in turn."""
+    name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    url: str = request.getfixturevalue(name)
+    return url
+
+
+@pytest.fixture(scope="session")
+def backends(request: pytest.FixtureRequest) -> Iterator["Backends"]:
+    """Every backend by its name, each made when first asked for."""
+    made = Backends(request)
+    yield made
+    for each in made.values():
+        each.stop()
+
+
+@pytest.fixture(params=list(BACKENDS))
+def backend(request: pytest.FixtureRequest, backends: "Backends") -> Backend:
+    """Each backend in turn; `backend.start(domain)` is an empty storage on it."""
+    return backends[request.param]
+
+
+class Backends(dict[str, Backend]):
+    """Backends by name; PostgreSQL is started for those only that need it."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        super().__init__()
+        self._request = request
+        self._url: str | None = None
+
+    def __missing__(self, name: str) -> Backend:
+        made = self[name] = BACKENDS[name](self._postgres)
+        return made
+
+    def _postgres(self) -> str:
+        if self._url is None:
+            server: PostgresServer = self._request.getfixturevalue("postgres")
+            self._url = server.create_database()
+        return self._url

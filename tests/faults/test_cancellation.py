@@ -1,0 +1,225 @@
+"""A task may be cancelled at any await, and leaves nothing behind: with a pool of one connection.
+
+Each await in turn is cancelled, at two moments: while it waits, and when its answer has just come,
+so that what was asked for was done and nobody was told.
+"""
+
+import asyncio
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool, QueuePool
+
+import spry_sqla as spry
+from tests.faults.domain import Add, Counter, domain
+from tests.faults.ledger import read_ledger
+from tests.faults.waiting import LONG, until_async
+
+MOST = 400
+"""Steps after which a call would have ended long ago."""
+
+# Cancelling at a step ----------------------------------------------------------------------------
+
+
+class Untouched(Exception):
+    """The call ended before the step came."""
+
+
+@types.coroutine
+def cancelled_at(
+    step: int, answered: bool, work: Coroutine[Any, Any, object]
+) -> Generator[Any, Any, None]:
+    """Run a coroutine and cancel its task at one of its awaits. Raises Untouched."""
+    task = asyncio.current_task()
+    assert task is not None
+    count, error = 0, None
+    while True:
+        try:
+            awaited = work.send(None) if error is None else work.throw(error)
+        except StopIteration:
+            if count < step:
+                raise Untouched from None
+            return
+        count += 1
+        if count == step:
+            if answered and awaited is not None:
+                # It runs before the task is told of the answer, for the task asks only now.
+                awaited.add_done_callback(lambda _: task.cancel())
+            else:
+                task.cancel()
+        try:
+            yield awaited
+            error = None
+        except BaseException as thrown:  # noqa: BLE001  (what is thrown in is handed on)
+            error = thrown
+
+
+# Where a call may run ----------------------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """A storage on a pool of one connection, and a way to look at it from outside."""
+
+    engine: AsyncEngine | sa.Engine
+    outside: sa.Engine | None
+
+    @property
+    def pool(self) -> sa.Pool:
+        return self.engine.sync_engine.pool if isinstance(self.engine, AsyncEngine) else self.engine.pool
+
+    def storage(self) -> spry.AsyncStorage:
+        return spry.AsyncStorage(self.engine, domain)
+
+    async def forget_connection(self) -> None:
+        if self.outside is None:
+            return  # its connection is its database
+        if isinstance(self.engine, AsyncEngine):
+            await self.engine.dispose()
+        else:
+            self.engine.dispose()
+
+    async def come_to_rest(self) -> None:
+        """The connection comes back to the pool, and holds no transaction and no lock."""
+        pool = self.pool
+        if isinstance(pool, QueuePool):
+            await until_async(lambda: pool.checkedout() == 0, "the connection is in the pool")
+        if self.outside is None:
+            return
+        with self.outside.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                connection.rollback()
+                return
+            begun = connection.execute(
+                sa.text(
+                    "SELECT state, query FROM pg_stat_activity WHERE datname = current_database() "
+                    "AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'"
+                )
+            ).all()
+            assert not begun
+
+
+OPTIONS: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5}
+
+
+@pytest.fixture(
+    params=["psycopg", "psycopg in a thread", "aiosqlite", "sqlite in a thread", "aiosqlite memory"]
+)
+def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], World]:
+    name: str = request.param
+    if name.startswith("psycopg"):
+        url = request.getfixturevalue("postgres_url")
+        asynchronous = url
+    else:
+        url = f"sqlite:///{tmp_path / 'test.db'}"
+        asynchronous = url.replace("sqlite:", "sqlite+aiosqlite:")
+
+    def make() -> World:
+        if name.endswith("memory"):
+            return World(create_async_engine("sqlite+aiosqlite://"), None)
+        outside = sa.create_engine(
+            url,
+            poolclass=NullPool,
+            connect_args={"timeout": 0} if url.startswith("sqlite") else {},
+        )
+        if name.endswith("thread"):
+            return World(sa.create_engine(url, **OPTIONS), outside)
+        return World(create_async_engine(asynchronous, **OPTIONS), outside)
+
+    return make
+
+
+@asynccontextmanager
+async def opened(make_world: Callable[[], World]) -> AsyncIterator[World]:
+    world = make_world()
+    if isinstance(world.engine, AsyncEngine):
+        async with world.engine.begin() as connection:
+            await connection.run_sync(domain.metadata.create_all)
+    else:
+        domain.metadata.create_all(world.engine)
+    try:
+        yield world
+    finally:
+        if isinstance(world.engine, AsyncEngine):
+            await world.engine.dispose()
+        else:
+            world.engine.dispose()
+
+
+# What is cancelled -------------------------------------------------------------------------------
+
+
+async def handle(counters: spry.AsyncRepository[Counter]) -> None:
+    await counters.handle(Add("ada", parts=2))
+
+
+async def handle_with_key(counters: spry.AsyncRepository[Counter]) -> None:
+    await counters.handle(Add("ada", parts=2), idempotency_key="the key")
+
+
+async def handle_many(counters: spry.AsyncRepository[Counter]) -> None:
+    await counters.handle_many([Add("ada", parts=2), Add("eve", parts=2), Add("ada", parts=2)])
+
+
+async def fetch(counters: spry.AsyncRepository[Counter]) -> None:
+    await counters.fetch(name="ada")
+
+
+async def history(counters: spry.AsyncRepository[Counter]) -> None:
+    async for _ in counters.history(name="ada"):
+        pass
+
+
+async def actors(counters: spry.AsyncRepository[Counter]) -> None:
+    async for _ in counters.actors():
+        pass
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["while it waits", "when it is answered"])
+@pytest.mark.parametrize("cold", [False, True], ids=["connected", "not connected"])
+@pytest.mark.parametrize("call", [handle, handle_with_key, handle_many, fetch, history, actors])
+def test_a_call_cancelled_at_each_await_leaves_nothing_behind(
+    make_world: Callable[[], World],
+    call: Callable[[spry.AsyncRepository[Counter]], Awaitable[None]],
+    cold: bool,
+    answered: bool,
+) -> None:
+    async def cancel_each() -> int:
+        async with opened(make_world) as world:
+            counters = world.storage().repository(Counter)
+            await counters.handle(Add("ada"))
+            for step in range(1, MOST):
+                if cold:
+                    await world.forget_connection()
+                    counters = world.storage().repository(Counter)
+                try:
+                    await asyncio.create_task(cancelled_at(step, answered, call(counters)))
+                except asyncio.CancelledError:
+                    pass
+                except Untouched:
+                    return step - 1
+                await world.come_to_rest()
+
+                # Another one works, and what is there is whole.
+                before = await counters.fetch(name="ada")
+                after = (await counters.handle(Add("ada"))).unwrap()
+                assert after.total == before.total + 1
+                versions = [entry.version async for entry in counters.history(name="ada")]
+                assert versions == list(range(1, after.total + 1))
+                if world.outside is not None:
+                    read_ledger(world.outside).check()
+        raise AssertionError("it never ended")
+
+    async def bounded() -> int:
+        async with asyncio.timeout(4 * LONG):
+            return await cancel_each()
+
+    assert asyncio.run(bounded()) >= 1
