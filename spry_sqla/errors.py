@@ -6,7 +6,7 @@ carries a value of the application's nor an id of the library's.
 
 
 class SpryError(Exception):
-    """The root of the tree: `except SpryError` catches everything that the library raises itself."""
+    """The root of the tree: `except SpryError` catches whatever the library raises itself."""
 
 
 class Rejected(SpryError):
@@ -21,7 +21,7 @@ class IdentifiersTaken(SpryError):
 
 
 class KeyReused(SpryError):
-    """An idempotency key that was used before came with another command, and nothing was stored."""
+    """An idempotency key that was used before came with another command; nothing was stored."""
 
 
 class ConcurrencyError(SpryError):
@@ -29,7 +29,7 @@ class ConcurrencyError(SpryError):
 
 
 class ClockTooFarAhead(SpryError):
-    """A stored id lies further in the future than the clock believes, and nothing was stored."""
+    """A stored id lies further in the future than is believed, and nothing was stored."""
 
 
 class DefinitionError(SpryError):

@@ -6,9 +6,9 @@ is found needlessly costs a replay; one that is missed would serve a stale state
 pull apart, more is included. What code does not show is left to `ActorMeta.revision`.
 
 How it works: everything reached is a node of a graph, with a text of its own and edges to what it
-names. A node's hash is made again and again of its text and the hashes of its neighbours, until
-the first node's hash has heard of everything (the colour refinement of Weisfeiler and Leman). So
-cycles are no trouble, and neither hash seeds nor the order of imports or of visits have a say.
+names. A node's hash is made of its text and the hashes of its neighbours; where there are cycles,
+again and again, until the first node's hash has heard of everything (the colour refinement of
+Weisfeiler and Leman). So neither hash seeds nor the order of imports or of visits have a say.
 """
 
 import dis
@@ -140,12 +140,16 @@ class _Graph:
             text = sha256(described.text.encode("utf-8", "surrogatepass")).digest()
             nodes.append(_Node(text, edges, described.ordered))
         hashes = [node.text for node in nodes]
+        cyclic = _hash_from_the_leaves(nodes, hashes)
+        if not cyclic:
+            return hashes[0].hex()
         told_apart = 0
-        while (different := len(set(hashes))) > told_apart:
+        while (different := len({hashes[number] for number in cyclic})) > told_apart:
             told_apart = different
-            hashes = _refined(nodes, hashes)
-        for _ in range(max(self._distances)):  # until the first node knows what the farthest does
-            hashes = _refined(nodes, hashes)
+            _refine(nodes, hashes, cyclic)
+        # Until the first node knows what the farthest one does.
+        for _ in range(max(self._distances[number] for number in cyclic)):
+            _refine(nodes, hashes, cyclic)
         return hashes[0].hex()
 
     def _number(self, item: object, distance: int) -> int:
@@ -167,7 +171,8 @@ class _Graph:
         if kind in (set, frozenset):
             return _Described(kind.__name__, list(known), ordered=False)
         if kind in (dict, types.MappingProxyType):
-            return _Described("dict", list(known.items()), ordered=False)
+            # A proxy shows what grows with imports: a class's attributes, a registry.
+            return _Described(kind.__name__, list(known.items()), ordered=kind is dict)
         if kind in (list, tuple):
             return _Described(kind.__name__, known)
         if kind is types.FunctionType:
@@ -191,7 +196,7 @@ class _Graph:
             for name, value in vars(module).items()
             if not _is_dunder(name) and not _is_module(value)
         }
-        return _Described("module", [members])
+        return _Described("module", [types.MappingProxyType(members)])
 
     def _describe_function(self, function: types.FunctionType) -> _Described:
         names = function.__code__.co_freevars
@@ -314,7 +319,8 @@ class _Graph:
         ]
         bases = [base for base in cls.__bases__ if base is not object]
         return _Described(
-            f"class {cls.__qualname__}", [bases, type(cls), members, _hints(cls), fields]
+            f"class {cls.__qualname__}",
+            [bases, type(cls), types.MappingProxyType(members), _hints(cls), fields],
         )
 
     def _describe_instance(self, item: object) -> _Described:
@@ -359,14 +365,35 @@ class _Graph:
         return not file or not re.search(r"[/\\](site|dist)-packages[/\\]", file)
 
 
-def _refined(nodes: list[_Node], hashes: list[bytes]) -> list[bytes]:
-    refined = []
-    for node in nodes:
-        around = [hashes[edge] for edge in node.edges]
-        if not node.ordered:
-            around.sort()
-        refined.append(sha256(node.text + b"".join(around)).digest())
-    return refined
+def _hash(node: _Node, hashes: list[bytes]) -> bytes:
+    around = [hashes[edge] for edge in node.edges]
+    if not node.ordered:
+        around.sort()
+    return sha256(node.text + b"".join(around)).digest()
+
+
+def _hash_from_the_leaves(nodes: list[_Node], hashes: list[bytes]) -> list[int]:
+    """Hash what reaches no cycle, once and for all; return the numbers of the other nodes."""
+    open_edges = [len(node.edges) for node in nodes]
+    reached_by: list[list[int]] = [[] for _ in nodes]
+    for number, node in enumerate(nodes):
+        for edge in node.edges:
+            reached_by[edge].append(number)
+    ready = [number for number, count in enumerate(open_edges) if count == 0]
+    while ready:
+        number = ready.pop()
+        hashes[number] = _hash(nodes[number], hashes)
+        for other in reached_by[number]:
+            open_edges[other] -= 1
+            if open_edges[other] == 0:
+                ready.append(other)
+    return [number for number, count in enumerate(open_edges) if count > 0]
+
+
+def _refine(nodes: list[_Node], hashes: list[bytes], numbers: list[int]) -> None:
+    refined = [_hash(nodes[number], hashes) for number in numbers]
+    for number, value in zip(numbers, refined, strict=True):
+        hashes[number] = value
 
 
 def _plain(value: typing.Any, depth: int = 0) -> str | None:
@@ -384,7 +411,7 @@ def _plain(value: typing.Any, depth: int = 0) -> str | None:
         if text is None:
             return None
         texts.append(text)
-    if kind not in (tuple, list):
+    if kind in (set, frozenset):
         texts.sort()
     return f"{kind.__name__} ({', '.join(texts)})"
 
@@ -405,7 +432,7 @@ def _carried(item: object, names: Iterable[str]) -> list[object]:
     ]
 
 
-def _state(item: object) -> dict[str, object]:
+def _state(item: object) -> Mapping[str, object]:
     """Return the attributes of an instance, from its `__dict__` and its slots."""
     state: dict[str, object] = dict(getattr(item, "__dict__", {}))
     for base in type(item).__mro__:
@@ -415,7 +442,9 @@ def _state(item: object) -> dict[str, object]:
                     state[name] = descriptor.__get__(item)
                 except AttributeError:  # not assigned
                     continue
-    return {name: value for name, value in state.items() if not _is_dunder(name)}
+    return types.MappingProxyType(
+        {name: value for name, value in state.items() if not _is_dunder(name)}
+    )
 
 
 def _inherited_value(item: typing.Any) -> list[object]:
@@ -427,7 +456,7 @@ def _inherited_value(item: typing.Any) -> list[object]:
 
 
 def _reduced(item: object) -> list[object]:
-    """Return what pickle would take an object apart into, the keys of a mapping in no order."""
+    """Return what pickle would take an object apart into."""
     try:
         parts = item.__reduce_ex__(2)
     except Exception:  # noqa: BLE001 - a generator, a lock: its type must do
@@ -435,7 +464,7 @@ def _reduced(item: object) -> list[object]:
     if isinstance(parts, str):
         return [parts]
     make, args, state, members, pairs = (*parts, None, None, None)[:5]
-    return [make, args, state, list(members or ()), dict(pairs or ())]
+    return [make, args, state, list(members or ()), list(pairs or ())]
 
 
 def _hints(cls: type) -> dict[str, object]:

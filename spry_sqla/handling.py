@@ -1,18 +1,17 @@
-"""The heart: load, decide, append; and the reads. Generators without I/O.
+"""The heart: load, decide, append. Generators without I/O.
 
 A decision is made with no transaction open. When another writer was first, everything is loaded
 again and the command decides again; when the connection broke during an append, the command's id
 tells whether it was stored. Nothing but the application's `handle` runs more than once.
 """
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from spry_sqla.clock import Clock, ceiling_of, time_of, timestamp_of
-from spry_sqla.domain import ActorKind, Domain, Kind
+from spry_sqla.clock import timestamp_of
+from spry_sqla.domain import Domain, Kind
 from spry_sqla.errors import (
     ConcurrencyError,
     DefinitionError,
@@ -20,60 +19,37 @@ from spry_sqla.errors import (
     KeyReused,
     NotRegistered,
     StorageUnavailable,
-    StoredDataError,
     UnusableIdentifiers,
     UnusableValue,
 )
-from spry_sqla.identity import actor_id, canonical, digest, parse
-from spry_sqla.model import HistoryEntry, Identifiers, Results
+from spry_sqla.identity import actor_id, canonical, digest
+from spry_sqla.model import Results
 from spry_sqla.operations import (
     RECONNECTS,
     Append,
     Appended,
     Conflict,
-    Emit,
-    Load,
-    Loaded,
-    ReadActors,
     ReadCommands,
-    ReadEvents,
     ReadHistory,
     Resolve,
-    Stream,
     Target,
     Unavailable,
     Work,
     append,
     load,
     pauses,
-    read_actors,
     read_commands,
-    read_events,
     read_history,
     resolve,
 )
-from spry_sqla.records import CommandRecord, EventRecord, MappingRecord, SnapshotRecord, Vector
+from spry_sqla.reading import Context, due, load_of, replayed, snapshot_of
+from spry_sqla.records import CommandRecord, EventRecord, MappingRecord, Vector
 from spry_sqla.replay import OutOfOrder, Replay, apply, decode_vector, encode_vector
-from spry_sqla.stores import vector_of
 
 A = TypeVar("A")
-_log = logging.getLogger("spry_sqla")
 
-
-@dataclass(frozen=True, slots=True)
-class Context(Generic[A]):
-    """What the logic knows besides what it is answered.
-
-    `attempts` is how often a command decides at most; `max_clock_ahead`, in seconds, how far in
-    the future a stored id is believed.
-    """
-
-    domain: Domain
-    kind: ActorKind[A]
-    origin: str
-    clock: Clock
-    attempts: int
-    max_clock_ahead: float
+KEY_LENGTH = 255
+"""Characters of an idempotency key at most: what every database can index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +122,12 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
                 return results
             case Conflict():
                 yield next(waits)
-            case Unavailable(error):
-                doubtful[writes.commands[0].id] = results
+            case Unavailable(error, nothing_stored):
+                if not nothing_stored:
+                    doubtful[writes.commands[0].id] = results
                 broken += 1
                 if broken > RECONNECTS:
-                    raise _in_doubt(context) from error
+                    raise _in_doubt(context) if doubtful else error
                 yield next(waits)
     if doubtful:
         raise _in_doubt(context)
@@ -161,113 +138,15 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
     )
 
 
-def fetch(
-    context: Context[A],
-    identifiers: Identifiers,
-    *,
-    version: int | None = None,
-    at: datetime | None = None,
-) -> Work[Replay[A]]:
-    """Replay an actor, as it is, or as it was at a version or a time.
-
-    Raises UnusableIdentifiers, UnusableValue, StoredDataError, StorageUnavailable.
-    """
-    target = _target(context, identifiers)
-    if version is not None and (type(version) is not int or version < 0):
-        raise UnusableValue("version= must be a whole number from 0")
-    until = None if at is None else ceiling_of(at)
-    as_of = version is not None or until is not None
-    fingerprint: str | None = context.kind.fingerprint
-    replay = None
-    while replay is None:
-        loading = yield from load(_load(context, (target,), fingerprint, version, until))
-        (loaded,) = loading.actors
-        try:
-            replay = yield from _replayed(context, target, loaded, version, until)
-        except OutOfOrder:
-            fingerprint = None
-    meta = context.kind.meta
-    if meta.snapshot_during_read and not as_of and _due(replay):
-        snapshot = _snapshot(context, loaded.owner.actor_id or target.native_id, replay)
-        if snapshot is not None:
-            yield from append(Append(context.kind.name, snapshots=(snapshot,)))
-    return replay
-
-
-def history(context: Context[A], identifiers: Identifiers) -> Stream:
-    """Emit a HistoryEntry for each event of an actor, in order, page by page."""
-    target = _target(context, identifiers)
-    name = context.kind.name
-    owner = yield from resolve(Resolve(name, context.origin, target))
-    of_actor = owner.actor_id or target.native_id
-    replay = Replay(context.domain, context.kind)
-    after: Vector = {}
-    more = True
-    while more:
-        page = yield from read_history(ReadHistory(name, of_actor, after))
-        more = page.more
-        commands: dict[str, CommandRecord] = {}
-        if page.events:
-            ids = tuple({event.command_id for event in page.events})
-            found = yield from read_commands(ReadCommands(name, ids))
-            commands = {command.id: command for command in found}
-        entries = []
-        for event in page.events:
-            after[event.origin] = event.sequence
-            if not replay.visible(event):
-                continue
-            replay.taken[event.origin] = event.sequence
-            replay.version += 1
-            command = commands.get(event.command_id)
-            entries.append(_entry(context, replay.version, event, command))
-        yield Emit(entries)
-
-
-def actors(context: Context[A]) -> Stream:
-    """Emit the identifiers of each actor, in the order in which they were first given."""
-    after = "0" * 32
-    while True:
-        page = yield from read_actors(ReadActors(context.kind.name, after))
-        if not page:
-            return
-        after = page[-1][0]
-        yield Emit([parse(text, context.domain.enums) for _, text in page])
-
-
-def _entry(
-    context: Context[A], version: int, event: EventRecord, command: CommandRecord | None
-) -> HistoryEntry:
-    domain, tables = context.domain, context.kind.tables
-    decided, metadata = None, {}
-    if command is not None:
-        decided = domain.decode_command(
-            command.type, command.type_version, command.content, tables.commands.name
-        )
-        if command.metadata is not None:
-            metadata = domain.open_codec.decode(command.metadata)
-    fact = domain.decode_event(event.type, event.type_version, event.content, tables.events.name)
-    return HistoryEntry(version, time_of(event.id), fact, decided, metadata)
-
-
-class _Working(Generic[A]):
-    """One actor of a batch: its state as the commands so far have left it, and what to store."""
-
-    __slots__ = ("actor_id", "claimed", "replay")
-
-    def __init__(self, of_actor: str, claimed: bool, replay: Replay[A]) -> None:
-        self.actor_id = of_actor
-        self.claimed = claimed
-        self.replay = replay
-
-
 class _Batch(Generic[A]):
     """The actors of some commands, loaded, and what deciding on them leads to."""
 
     def __init__(self, context: Context[A], previous: dict[str, str]) -> None:
         self.context = context
         self.previous = previous
-        self.by_id: dict[str, _Working[A]] = {}
-        self.owners: dict[str, str] = {}
+        self.actors: dict[str, Replay[A]] = {}
+        self.owners: dict[bytes, str] = {}
+        self.claimed: set[bytes] = set()
         self.commands: list[CommandRecord] = []
         self.events: list[EventRecord] = []
         self.mappings: list[MappingRecord] = []
@@ -298,17 +177,16 @@ class _Batch(Generic[A]):
         context = self.context
         snapshots = []
         if context.kind.meta.snapshot_during_write:
-            for working in self.by_id.values():
-                if working.replay.last_command and _due(working.replay):
-                    snapshot = _snapshot(context, working.actor_id, working.replay)
+            for replay in self.actors.values():
+                if replay.last_command and due(replay):
+                    snapshot = snapshot_of(context, replay)
                     if snapshot is not None:
                         snapshots.append(snapshot)
         return Append(context.kind.name, self.commands, self.events, self.mappings, (), snapshots)
 
     def _decide(self, envelope: Envelope) -> Work[Results[A]]:
         context, codec = self.context, self.context.kind.codec
-        working = self.by_id[self.owners[envelope.target.digest]]
-        replay = working.replay
+        replay = self.actors[self.owners[envelope.target.digest]]
         original = replay.state
         events, errors = _gather(
             context.domain, envelope.command, envelope.command.handle(codec.copy(original))
@@ -327,16 +205,16 @@ class _Batch(Generic[A]):
             contents.append((kind, content))
             state = apply(kind.codec.decode(content), state, context.kind)
 
-        renamed = yield from self._renamed(envelope, working, original, state)
+        renamed = yield from self._renamed(envelope, replay, original, state)
         if isinstance(renamed, IdentifiersTaken):
             return Results(original, codec.copy(original), [], [renamed])
-        self._record(envelope, working, contents, renamed)
-        working.replay.state = state
+        self._record(envelope, replay, contents, renamed)
+        replay.state = state
         return Results(original, codec.copy(state), events)
 
     def _renamed(
-        self, envelope: Envelope, working: _Working[A], original: A, state: A
-    ) -> Work[tuple[str, str] | IdentifiersTaken | None]:
+        self, envelope: Envelope, replay: Replay[A], original: A, state: A
+    ) -> Work[tuple[bytes, str] | IdentifiersTaken | None]:
         """The (digest, text) of identifiers that events have given to the actor anew, if any."""
         try:
             text = _canonical(state)
@@ -348,13 +226,13 @@ class _Batch(Generic[A]):
             return None
         key = digest(text)
         owner = self.owners.get(key)
-        if owner is None or self.by_id[owner].replay.version == 0:
+        if owner is None or self.actors[owner].version == 0:
             native = Target(key, actor_id(self.context.kind.name, text))
             found = yield from resolve(Resolve(self.context.kind.name, self.context.origin, native))
             owner = found.actor_id
         if owner is None:
             return key, text
-        if owner == working.actor_id:
+        if owner == replay.actor_id:
             return None
         return IdentifiersTaken(
             f"{envelope.kind.cls.__qualname__} would give a {self.context.kind.cls.__qualname__} "
@@ -364,13 +242,12 @@ class _Batch(Generic[A]):
     def _record(
         self,
         envelope: Envelope,
-        working: _Working[A],
+        replay: Replay[A],
         contents: list[tuple[Kind[Any], str]],
-        renamed: tuple[str, str] | None,
+        renamed: tuple[bytes, str] | None,
     ) -> None:
-        context, replay = self.context, working.replay
+        context, before = self.context, replay.version
         clock, origin = context.clock, context.origin
-        before, native = replay.version, replay.version == 0 and not working.claimed
         seen, seen_of_others = encode_vector(replay.taken), replay.seen_of_others(origin)
         sequence = replay.taken.get(origin, 0)
         command_id = event_id = clock.next()
@@ -380,7 +257,7 @@ class _Batch(Generic[A]):
             self.events.append(
                 EventRecord(
                     event_id,
-                    working.actor_id,
+                    replay.actor_id,
                     origin,
                     sequence,
                     seen_of_others,
@@ -390,7 +267,7 @@ class _Batch(Generic[A]):
                     command_id,
                     envelope.kind.name,
                     context.kind.name,
-                    working.actor_id,
+                    replay.actor_id,
                     before,
                     timestamp_of(event_id),
                 )
@@ -399,9 +276,9 @@ class _Batch(Generic[A]):
         replay.taken[origin] = replay.read[origin] = sequence
         replay.last, replay.last_command = event_id, command_id
 
-        gained = [(envelope.target.digest, envelope.identifiers)] if native else []
-        if renamed is not None:
-            gained.append(renamed)
+        gained = [] if renamed is None else [renamed]
+        if before == 0 and envelope.target.digest not in self.claimed:
+            gained.insert(0, (envelope.target.digest, envelope.identifiers))
         for key, text in gained:
             mapping_id = clock.next()
             self.mappings.append(
@@ -409,13 +286,13 @@ class _Batch(Generic[A]):
                     mapping_id,
                     key,
                     text,
-                    working.actor_id,
+                    replay.actor_id,
                     origin,
                     command_id,
                     timestamp_of(mapping_id),
                 )
             )
-            self.owners[key] = working.actor_id
+            self.owners[key] = replay.actor_id
         self.commands.append(
             CommandRecord(
                 command_id,
@@ -425,7 +302,7 @@ class _Batch(Generic[A]):
                 envelope.key,
                 envelope.metadata,
                 origin,
-                working.actor_id,
+                replay.actor_id,
                 before,
                 seen,
                 envelope.received_at,
@@ -440,61 +317,23 @@ def _loaded(context: Context[A], envelopes: Sequence[Envelope]) -> Work[_Batch[A
     keys = tuple({envelope.key: None for envelope in envelopes if envelope.key is not None})
     fingerprint: str | None = context.kind.fingerprint
     while True:
-        loading = yield from load(_load(context, targets, fingerprint, keys=keys))
+        loading = yield from load(load_of(context, targets, fingerprint, keys=keys))
         batch = _Batch(context, loading.previous)
         try:
             for target, loaded in zip(targets, loading.actors, strict=True):
                 of_actor = loaded.owner.actor_id or target.native_id
                 batch.owners[target.digest] = of_actor
-                if loaded.owner.mapping is not None:
-                    context.clock.observe(loaded.owner.mapping, bound=context.max_clock_ahead)
-                if of_actor not in batch.by_id:
-                    replay = yield from _replayed(context, target, loaded)
-                    if replay.newest:
-                        context.clock.observe(replay.newest, bound=context.max_clock_ahead)
-                    batch.by_id[of_actor] = _Working(of_actor, loaded.owner.claimed, replay)
+                if loaded.owner.claimed:
+                    batch.claimed.add(target.digest)
+                if of_actor not in batch.actors:
+                    replay = yield from replayed(context, target, loaded)
+                    batch.actors[of_actor] = replay
+                    newest = max(replay.newest, loaded.owner.mapping or "")
+                    if newest:
+                        context.clock.observe(newest, bound=context.max_clock_ahead)
             return batch
         except OutOfOrder:
             fingerprint = None
-
-
-def _load(
-    context: Context[A],
-    targets: tuple[Target, ...],
-    fingerprint: str | None,
-    version: int | None = None,
-    until: str | None = None,
-    keys: tuple[str, ...] = (),
-) -> Load:
-    return Load(context.kind.name, context.origin, targets, fingerprint, keys, version, until)
-
-
-def _replayed(
-    context: Context[A],
-    target: Target,
-    loaded: Loaded,
-    version: int | None = None,
-    until: str | None = None,
-) -> Work[Replay[A]]:
-    """Replay a load, page after page, from its snapshot where that is usable."""
-    replay = Replay(context.domain, context.kind)
-    if loaded.snapshot is not None:
-        try:
-            replay.resume(loaded.snapshot, vector_of(loaded.snapshot))
-        except (StoredDataError, UnusableValue):
-            _log.warning(
-                "passed over a snapshot in %s that cannot be read; the state is replayed instead",
-                context.kind.tables.snapshots.name,
-            )
-            replay = Replay(context.domain, context.kind)
-            loading = yield from load(_load(context, (target,), None, version, until))
-            (loaded,) = loading.actors
-    events, more = loaded.events, loaded.more
-    of_actor = loaded.owner.actor_id or target.native_id
-    while replay.take(events, version=version, until=until) and more:
-        page = yield from read_events(ReadEvents(context.kind.name, of_actor, dict(replay.read)))
-        events, more = page.events, page.more
-    return replay
 
 
 def _first_outcome(context: Context[A], envelope: Envelope, command_id: str) -> Work[Results[A]]:
@@ -506,7 +345,7 @@ def _first_outcome(context: Context[A], envelope: Envelope, command_id: str) -> 
     ):
         raise _reused(envelope)
     seen = decode_vector(command.seen)
-    before = Replay(domain, context.kind)
+    before = Replay(domain, context.kind, command.actor_id)
     own: list[EventRecord] = []
     after: Vector = {}
     more = True
@@ -554,38 +393,6 @@ def _gather(domain: Domain, command: Any, decision: Any) -> tuple[list[Any], lis
     return events, errors
 
 
-def _snapshot(context: Context[A], of_actor: str, replay: Replay[A]) -> SnapshotRecord | None:
-    try:
-        state = context.kind.codec.encode(replay.state)
-    except UnusableValue as error:
-        _log.warning("took no snapshot: %s", error)
-        return None
-    snapshot_id = context.clock.next()
-    return SnapshotRecord(
-        snapshot_id,
-        of_actor,
-        state,
-        context.kind.fingerprint,
-        encode_vector(replay.taken),
-        None,
-        replay.snapshot,
-        replay.last_command or None,
-        replay.last,
-        replay.version,
-        timestamp_of(snapshot_id),
-    )
-
-
-def _due(replay: Replay[Any]) -> bool:
-    due_after = replay.snapshot_version + replay.kind.meta.snapshot_frequency
-    return replay.version >= due_after
-
-
-def _target(context: Context[A], identifiers: Identifiers) -> Target:
-    text = canonical(identifiers)
-    return Target(digest(text), actor_id(context.kind.name, text))
-
-
 def _canonical(addressed: Any) -> str:
     return canonical(addressed.identifiers())
 
@@ -598,8 +405,8 @@ def _canonical_or_none(state: Any) -> str | None:
 
 
 def _check_text(what: str, text: Any) -> None:
-    if type(text) is not str or not text:
-        raise UnusableValue(f"{what} must be non-empty text (str)")
+    if type(text) is not str or not 0 < len(text) <= KEY_LENGTH:
+        raise UnusableValue(f"{what} must be text (str) of 1 to {KEY_LENGTH} characters")
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise UnusableValue(f"{what} holds a NUL or a lone surrogate, which cannot be kept")
 

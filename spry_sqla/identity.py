@@ -59,9 +59,9 @@ def canonical(identifiers: Mapping[str, Scalar]) -> str:
     return _encode(_typed_mapping(identifiers)).decode()
 
 
-def digest(text: str) -> str:
-    """Return the SHA-256 of a canonical text as 64 hexadecimal digits."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def digest(text: str) -> bytes:
+    """Return the SHA-256 of a canonical text, 32 bytes."""
+    return hashlib.sha256(text.encode()).digest()
 
 
 def actor_id(actor_type: str, text: str) -> str:

@@ -140,26 +140,25 @@ class MemoryMaps:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._by_digest: dict[str, list[MappingRecord]] = {}
+        self._by_digest: dict[bytes, list[MappingRecord]] = {}
         self._by_id: dict[str, MappingRecord | LinkRecord] = {}
-        self._claims: dict[tuple[str, str], str] = {}
+        self._claims: dict[tuple[bytes, str], str] = {}
         self._by_actor: dict[str, list[MappingRecord]] = {}
 
     def append(self, mappings: Sequence[MappingRecord]) -> None:
         for mapping in mappings:
             self._journal.claim(self._by_id, mapping.id, mapping)
             self._journal.claim(self._claims, (mapping.digest, mapping.origin), mapping.id)
-            for index, key in (
-                (self._by_digest, mapping.digest),
-                (self._by_actor, mapping.actor_id),
-            ):
-                self._journal.insert(index.setdefault(key, []), mapping, _id)
+            sharing = self._by_digest.setdefault(mapping.digest, [])
+            self._journal.insert(sharing, mapping, _id)
+            of_actor = self._by_actor.setdefault(mapping.actor_id, [])
+            self._journal.insert(of_actor, mapping, _id)
 
     def link(self, links: Sequence[LinkRecord]) -> None:
         for link in links:
             self._journal.claim(self._by_id, link.id, link)
 
-    def owners(self, digest: str) -> list[tuple[str, str, str]]:
+    def owners(self, digest: bytes) -> list[tuple[str, str, str]]:
         return [
             (mapping.id, mapping.actor_id, mapping.origin)
             for mapping in self._by_digest.get(digest, [])

@@ -30,7 +30,7 @@ PAGE = 2_000
 class Target(NamedTuple):
     """Whom a load is for: the digest of the identifiers and the id that derives from them."""
 
-    digest: str
+    digest: bytes
     native_id: str
 
 
@@ -188,9 +188,13 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """The connection broke or could not be had. Whether an append is stored is not known."""
+    """The connection broke, could not be had, or a lock stayed out of reach.
+
+    Whether an append is stored is not known, unless `nothing_stored` says that it is not.
+    """
 
     error: StorageUnavailable
+    nothing_stored: bool = False
 
 
 Read: TypeAlias = Load | ReadEvents | ReadHistory | ReadCommands | ReadActors | Resolve

@@ -68,8 +68,8 @@ class MappingRecord(msgspec.Struct, frozen=True, gc=False):
     """Identifiers that reach an actor: `<actor>_id_map`."""
 
     id: str
-    digest: str
-    """64 hexadecimal digits; 32 bytes in the database."""
+    digest: bytes
+    """32 bytes: SHA-256 of the canonical identifiers."""
     identifiers: str
     actor_id: str
     origin: str

@@ -34,6 +34,7 @@ class Replay(Generic[A]):
     __slots__ = (
         "_decode",
         "_table",
+        "actor_id",
         "kind",
         "last",
         "last_command",
@@ -46,8 +47,9 @@ class Replay(Generic[A]):
         "version",
     )
 
-    def __init__(self, domain: Domain, kind: ActorKind[A]) -> None:
+    def __init__(self, domain: Domain, kind: ActorKind[A], actor_id: str) -> None:
         self.kind = kind
+        self.actor_id = actor_id
         self.state: A = kind.zero()
         self.taken: Vector = {}
         self.read: Vector = {}

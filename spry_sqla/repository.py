@@ -6,8 +6,9 @@ from typing import Any, Generic, TypeVar
 
 from spry_sqla.drivers import AsyncPerform, Perform, run, run_async, stream, stream_async
 from spry_sqla.errors import UnusableIdentifiers, UnusableValue
-from spry_sqla.handling import Context, Envelope, actors, fetch, handle_many, history, seal
+from spry_sqla.handling import Envelope, handle_many, seal
 from spry_sqla.model import HistoryEntry, Identifiers, Results, Scalar
+from spry_sqla.reading import Context, actors, fetch, history
 
 A = TypeVar("A")
 

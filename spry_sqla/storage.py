@@ -18,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from spry_sqla.clock import process_clock
 from spry_sqla.domain import Domain
 from spry_sqla.errors import DefinitionError, StorageClosed, StorageError
-from spry_sqla.handling import Context
 from spry_sqla.memory import MemoryAdapter
 from spry_sqla.operations import Append, Operation, Pause, Read
+from spry_sqla.reading import Context
 from spry_sqla.repository import AsyncRepository, Repository
 from spry_sqla.sql.adapter import SqlAdapter
 from spry_sqla.sql.lending import AsyncLender, Lender, ThreadLender

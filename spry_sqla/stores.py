@@ -94,7 +94,7 @@ class MapStore(Protocol):
         """Add links. Raises KeyTaken."""
         ...
 
-    def owners(self, digest: str) -> list[tuple[str, str, str]]:
+    def owners(self, digest: bytes) -> list[tuple[str, str, str]]:
         """Every (mapping id, actor id, origin) of a digest, in the order of ids."""
         ...
 

@@ -50,7 +50,7 @@ WORDS = {"sword", "shield", "bow", "spear", "axe"}
 TABLE = {"sword": Decimal("1.10"), "bow": [1, 2.5, {"a", "b"}], ("x", 1): b"raw"}
 START = datetime.date(2020, 1, 1)
 PATTERN = re.compile("a+b")
-ORDER = collections.OrderedDict(first=1, second=2)
+ORDER = [{"first": 1, "other": 2}, collections.OrderedDict(first=1, second=2)]
 
 
 class Color(enum.Enum):
@@ -262,10 +262,8 @@ def fingerprint_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         forget()
         monkeypatch.syspath_prepend(folder)
         domain: Any = importlib.import_module("game.domain")
-        events = [it for it in (getattr(domain, "Raised", None), getattr(domain, "Undone", None))]
-        return fingerprint(
-            domain.Player, [it for it in events if it], revision=revision, shapes=shapes
-        )
+        events = [vars(domain)[name] for name in ("Raised", "Undone") if name in vars(domain)]
+        return fingerprint(domain.Player, events, revision=revision, shapes=shapes)
 
     yield take
     forget()
@@ -299,6 +297,7 @@ CHANGES = {
     "a nested float": (DOMAIN, "2.5", "2.50001"),
     "the type of a number": (DOMAIN, "[1, 2.5", "[True, 2.5"),
     "a dict's key": (DOMAIN, '("x", 1)', '("x", 2)'),
+    "the order of a dict": (DOMAIN, '{"first": 1, "other": 2}', '{"other": 2, "first": 1}'),
     "a date": (DOMAIN, "date(2020, 1, 1)", "date(2020, 1, 2)"),
     "a pattern": (DOMAIN, '"a+b"', '"a*b"'),
     "the order of an OrderedDict": (DOMAIN, "first=1, second=2", "second=2, first=1"),
@@ -506,7 +505,11 @@ def test_values_of_libraries_that_carry_nothing_count_by_their_type(
 def test_code_that_was_typed_in_counts_like_any_other() -> None:
     def typed(amount: int) -> str:
         namespace: dict[str, Any] = {"__name__": "__main__"}
-        source = f"class P: pass\nclass E:\n def apply(self, p): return helped()\ndef helped(): return {amount}"
+        source = (
+            "class P: pass\n"
+            "class E:\n def apply(self, p): return helped()\n"
+            f"def helped(): return {amount}\n"
+        )
         exec(compile(source, "<stdin>", "exec"), namespace)
         return fingerprint(namespace["P"], [namespace["E"]], revision=0, shapes=[])
 

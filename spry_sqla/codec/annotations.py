@@ -2,6 +2,7 @@
 
 import collections
 import collections.abc
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any, Final
 
-from spry_sqla.codec.classes import Hints, bind, define, name_of
+from spry_sqla.codec.classes import Hints, bind, define, has_fields, name_of
 from spry_sqla.codec.containers import (
     dict_plan,
     fixed_tuple_plan,
@@ -47,6 +48,7 @@ _ADVICE: Final[dict[Any, str]] = {
     collections.abc.Iterable: "use list, or collections.abc.Sequence",
     collections.abc.Iterator: "use list",
     memoryview: "use bytes",
+    type: "keep its name in a str",
     BaseException: "keep what it says in fields of a dataclass",
 }
 
@@ -68,6 +70,26 @@ class _Choice:
 def _is_alias(annotation: Any) -> bool:
     """Whether it was made by a `type` statement, or TypeAliasType of typing_extensions."""
     return type(annotation).__name__ == "TypeAliasType" and hasattr(annotation, "__value__")
+
+
+def _choices(values: tuple[Any, ...]) -> Iterator[Any]:
+    """The values of a Literal, one choice for each type of them."""
+    by_type: dict[type, list[Any]] = {}
+    for value in values:
+        by_type.setdefault(type(value), []).append(value)
+    for kind, alike in by_type.items():
+        yield kind if kind is type(None) else _Choice(kind, tuple(alike))
+
+
+def _inside(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """What a NewType, a wrapper such as Annotated, or a union stands for."""
+    if isinstance(annotation, typing.NewType):
+        return (annotation.__supertype__,)
+    if origin in _WRAPPERS:
+        return arguments[:1]
+    if origin in (typing.Union, types.UnionType):
+        return arguments
+    return None
 
 
 class Plans:
@@ -112,9 +134,14 @@ class Plans:
     @staticmethod
     def _late(name: str) -> Plan:
         """A plan that is used by others before it is filled in."""
-        plan = Plan(name, (), "late", lambda _: None, lambda _: None)
-        plan.to_json = lambda value: plan.to_json(value)
-        plan.from_json = lambda content: plan.from_json(content)
+
+        def to_json(value: Any) -> Any:
+            return plan.to_json(value)
+
+        def from_json(content: Any) -> Any:
+            return plan.from_json(content)
+
+        plan = Plan(name, (), "late", to_json, from_json)
         return plan
 
     def _build(self, annotation: Any, where: str) -> Plan:
@@ -140,13 +167,11 @@ class Plans:
         arguments = typing.get_args(annotation)
         if annotation is None:
             yield type(None)
-        elif isinstance(annotation, typing.NewType):
-            yield from self._members(annotation.__supertype__, where, seen)
-        elif origin in _WRAPPERS:
-            yield from self._members(arguments[0], where, seen)
-        elif origin in (typing.Union, types.UnionType):
-            for each in arguments:
-                yield from self._members(each, where, seen)
+        elif origin is typing.Literal:
+            yield from _choices(arguments)
+        elif origin in _ABSTRACT and arguments:
+            for kind in _ABSTRACT[origin]:
+                yield kind[(*arguments, ...) if kind is tuple else arguments]
         elif _is_alias(annotation) or _is_alias(origin):
             if annotation in seen:
                 raise self._refusal(annotation, where, "an alias may not be only itself")
@@ -154,17 +179,13 @@ class Plans:
             variables = dict(zip(alias.__type_params__, arguments, strict=False))
             value = bind(self._alias_value(alias, where), variables)
             yield from self._members(value, where, (*seen, annotation))
-        elif origin is typing.Literal:
-            by_type: dict[type, list[Any]] = {}
-            for value in arguments:
-                by_type.setdefault(type(value), []).append(value)
-            for kind, values in by_type.items():
-                yield kind if kind is type(None) else _Choice(kind, tuple(values))
-        elif origin in _ABSTRACT and arguments:
-            for kind in _ABSTRACT[origin]:
-                yield kind[(*arguments, ...) if kind is tuple else arguments]
         else:
-            yield annotation
+            inner = _inside(annotation, origin, arguments)
+            if inner is None:
+                yield annotation
+            else:
+                for each in inner:
+                    yield from self._members(each, where, seen)
 
     def _alias_value(self, alias: Any, where: str) -> Any:
         try:
@@ -182,27 +203,27 @@ class Plans:
             return SCALARS[annotation]
         if isinstance(annotation, typing.TypeVar):
             raise self._refusal(annotation, where, "bind the type variable, as in Box[int]")
-        if annotation in _BARE or (origin in _BARE and not arguments and annotation != tuple[()]):
+        bare = origin in _BARE and not arguments and annotation != tuple[()]
+        if bare or annotation in _BARE:
             raise self._refusal(annotation, where, "say what it holds, as in list[int]")
-        if origin is None and isinstance(annotation, type):
-            return self._class(annotation, (), where)
-        if origin is list:
-            return sequence_plan(list, self.of(arguments[0], where))
-        if origin in (set, frozenset):
-            return set_plan(origin, self.of(arguments[0], where))
-        if origin is dict:
-            return dict_plan(*(self.of(each, where) for each in arguments))
-        if origin is tuple and len(arguments) == 2 and arguments[1] is ...:
-            return sequence_plan(tuple, self.of(arguments[0], where))
-        if origin is tuple:
-            return fixed_tuple_plan([self.of(each, where) for each in arguments])
-        if isinstance(origin, type):
-            return self._class(origin, arguments, where, annotation)
+        if origin in _BARE:
+            return self._container(origin, arguments, where)
+        if isinstance(annotation if origin is None else origin, type):
+            return self._class(origin or annotation, arguments, where, annotation)
         raise self._refusal(annotation, where, _ADVICE.get(annotation, _OTHERWISE))
 
-    def _class(
-        self, cls: type, arguments: tuple[Any, ...], where: str, annotation: Any = None
-    ) -> Plan:
+    def _container(self, origin: Any, arguments: tuple[Any, ...], where: str) -> Plan:
+        many = origin is tuple and len(arguments) == 2 and arguments[1] is ...
+        parts = [self.of(each, where) for each in (arguments[:1] if many else arguments)]
+        if origin is dict:
+            return dict_plan(*parts)
+        if origin is list or many:
+            return sequence_plan(origin, parts[0])
+        if origin is tuple:
+            return fixed_tuple_plan(parts)
+        return set_plan(origin, parts[0])
+
+    def _class(self, cls: type, arguments: tuple[Any, ...], where: str, annotation: Any) -> Plan:
         for known, advice in _ADVICE.items():
             if cls is known or (
                 known is not object
@@ -210,17 +231,23 @@ class Plans:
                 and issubclass(cls, known)
                 and known.__module__ != "collections.abc"
             ):
-                raise self._refusal(annotation or cls, where, advice)
+                raise self._refusal(annotation, where, advice)
         if issubclass(cls, Enum):
+            if not cls.__members__:
+                raise self._refusal(annotation, where, "name an Enum that has members")
             if cls not in self._classes:
                 self._classes[cls] = enum_plan(cls)
             return self._classes[cls]
         if typing.is_typeddict(cls):
             return self._typed_dict(cls, arguments, where)
         if issubclass(cls, tuple) and not hasattr(cls, "_fields"):
-            raise self._refusal(cls, where, "use a NamedTuple")
+            raise self._refusal(annotation, where, "use a NamedTuple")
         if getattr(cls, "_is_protocol", False):
-            raise self._refusal(cls, where, "name the classes that it stands for")
+            raise self._refusal(annotation, where, "name the classes that it stands for")
+        if not has_fields(cls):
+            library = cls.__module__.partition(".")[0] in sys.stdlib_module_names
+            mend = "keep its text in a str, or its parts in fields" if library else _MEND
+            raise self._refusal(annotation, where, mend)
         try:
             return self.of_class(cls, arguments)
         except UnusableType as error:
@@ -257,5 +284,7 @@ class Plans:
     def _refusal(annotation: Any, where: str, advice: str) -> UnusableType:
         return UnusableType(f"{where}: {name_of(annotation)} cannot be kept; {advice}")
 
+
+_MEND: Final = "make it a dataclass, attrs class, msgspec Struct or pydantic model"
 
 _OTHERWISE: Final = "use a type that the documentation lists under values"

@@ -69,7 +69,7 @@ def _resolve(base: type, name: str, annotation: Any) -> Any:
         hints = get_type_hints(
             holder, globalns={**own, **vars(base), **module}, localns={}, include_extras=True
         )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # an annotation is any expression
         missing = f" ({error.name} is not known there)" if isinstance(error, NameError) else ""
         problem = f"{name_of(annotation)} cannot be resolved{missing}"
     else:
@@ -115,6 +115,8 @@ def _annotations(cls: type) -> dict[str, tuple[type, Any]]:
         except NameError as error:
             problem = f"{error.name} is not known"
         else:
+            if not isinstance(declared, dict):  # `type` itself has a descriptor there
+                continue
             found.update((name, (base, each)) for name, each in declared.items())
             continue
         raise UnusableType(
@@ -179,6 +181,12 @@ def _maker(cls: type, fields: tuple[Field, ...], hook: str | None) -> Callable[[
         return restored
 
     return make
+
+
+def has_fields(cls: type) -> bool:
+    """Whether it is a class of one of the kinds that tell their fields."""
+    marks = ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__", "__pydantic_fields__")
+    return issubclass(cls, tuple) or any(hasattr(cls, mark) for mark in marks)
 
 
 def define(cls: type, arguments: tuple[Any, ...] = ()) -> Definition:

@@ -40,7 +40,7 @@ class Codec(Generic[T]):
         if plan.native and all(each.native for each in reached):
             try:
                 self._native = msgspec.json.Decoder(cls).decode
-            except Exception:  # msgspec reads annotations in its own way: then without it
+            except Exception:  # noqa: BLE001  # msgspec reads annotations in its own way: then without it
                 self._native = None
 
     def encode(self, value: T) -> str:

@@ -197,17 +197,8 @@ def union_plan(members: Sequence[Plan], *, native: bool = False) -> Plan:
         return _optional_plan(*(member for member in members if member.kind != "null"))
     name = " | ".join(member.name for member in members)
     tags = _tags(members)
-    by_type: dict[type, list[tuple[Convert, str | None]]] = {}
-    # A float takes an int too, but an int first goes where an int is meant.
-    for member in sorted(members, key=lambda member: member is SCALARS[float]):
-        for kind in member.types:
-            if kind is int and member is SCALARS[float] and int in by_type:
-                continue
-            by_type.setdefault(kind, []).append((member.to_json, tags.get(member)))
-    by_tag = {tag: member.from_json for member, tag in tags.items()}
-    by_kind = {member.kind: member.from_json for member in members if member not in tags}
-    number = by_kind.get("int") or by_kind.get("float")
-    all_types = tuple(by_type)
+    by_type = _by_type(members, tags)
+    types = tuple(by_type)
 
     def to_json(value: Any) -> Any:
         refused: Refused | None = None
@@ -218,7 +209,39 @@ def union_plan(members: Sequence[Plan], *, native: bool = False) -> Plan:
                 refused = refused or why
             else:
                 return content if tag is None else {tag: content}
-        raise refused or unfit(name, value, all_types)
+        raise refused or unfit(name, value, types)
+
+    return Plan(
+        name,
+        types,
+        "union",
+        to_json,
+        _union_from_json(name, members, tags),
+        native or not tags,
+        tuple(members),
+        open_object=any(member.open_object for member in members),
+    )
+
+
+def _by_type(
+    members: Sequence[Plan], tags: dict[Plan, str]
+) -> dict[type, list[tuple[Convert, str | None]]]:
+    """Exact type → the ways to write a value of it."""
+    found: dict[type, list[tuple[Convert, str | None]]] = {}
+    # A float takes an int too, but an int first goes where an int is meant.
+    for member in sorted(members, key=lambda member: member is SCALARS[float]):
+        for kind in member.types:
+            if kind is not int or member is not SCALARS[float] or SCALARS[int] not in members:
+                found.setdefault(kind, []).append((member.to_json, tags.get(member)))
+    return found
+
+
+def _union_from_json(name: str, members: Sequence[Plan], tags: dict[Plan, str]) -> Convert:
+    by_tag = {tag: member.from_json for member, tag in tags.items()}
+    by_kind = {member.kind: member.from_json for member in members if member not in tags}
+    if "float" in by_kind:  # an upcast may give 1 for 1.0
+        by_kind.setdefault("int", by_kind["float"])
+    numbers = SCALARS[int] in members or SCALARS[float] in members
 
     def from_json(content: Any) -> Any:
         kind = _KINDS.get(type(content), "other")
@@ -226,24 +249,13 @@ def union_plan(members: Sequence[Plan], *, native: bool = False) -> Plan:
             (tag,) = content
             if tag in by_tag:
                 return by_tag[tag](content[tag])
-            if tag == "$int" and number is not None:
-                return number(content)
+            if tag == "$int" and numbers:
+                return SCALARS[int].from_json(content)
         if kind in by_kind:
             return by_kind[kind](content)
-        if kind == "int" and "float" in by_kind:
-            return by_kind["float"](content)
         raise misfit(name)
 
-    return Plan(
-        name,
-        all_types,
-        "union",
-        to_json,
-        from_json,
-        native or not tags,
-        tuple(members),
-        open_object=any(member.open_object for member in members),
-    )
+    return from_json
 
 
 _KINDS = {

@@ -40,7 +40,7 @@ class Copier:
             frozenset: self._frozenset,
         }
         for cls in classes:
-            if cls not in self.atoms and cls not in self.rules and cls is not dict:
+            if cls not in self.atoms and not issubclass(cls, dict):  # a TypedDict is a dict
                 self.rules[cls] = self._rule(cls)
 
     def __call__(self, value: Any) -> Any:
@@ -166,7 +166,7 @@ class Copier:
                 return inner(value)
             except (Refused, RecursionError):
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # a class may do anything here
                 kind = type(error).__qualname__
             raise Refused(
                 f"a {type(value).__qualname__} cannot be copied ({kind}); keep it out of the class"
@@ -180,12 +180,10 @@ def _is(one: Any, other: Any) -> bool:
 
 
 def _is_frozen(cls: Any) -> bool:
-    if "__dataclass_params__" in vars(cls) or hasattr(cls, "__dataclass_params__"):
+    if hasattr(cls, "__dataclass_params__"):
         return bool(cls.__dataclass_params__.frozen)
     if hasattr(cls, "__attrs_attrs__"):
-        return "Frozen" in getattr(cls.__setattr__, "__name__", "") or (
-            "frozen" in getattr(cls.__setattr__, "__name__", "")
-        )
+        return "frozen" in cls.__setattr__.__name__
     return hasattr(cls, "model_config") and bool(cls.model_config.get("frozen"))
 
 
@@ -196,7 +194,6 @@ def _slot_names(cls: type) -> tuple[str, ...]:
         for name in (slots,) if isinstance(slots, str) else slots:
             if name in ("__dict__", "__weakref__"):
                 continue
-            if name.startswith("__") and not name.endswith("__"):
-                name = f"_{base.__name__.lstrip('_')}{name}"
-            names.append(name)
+            private = name.startswith("__") and not name.endswith("__")
+            names.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
     return tuple(dict.fromkeys(names))

@@ -1,18 +1,34 @@
 """The plans of what has named fields: instances of classes, and TypedDicts."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from spry_sqla.codec.classes import Definition, Values
-from spry_sqla.codec.plans import Plan, Refused, misfit, missing, unfit
+from spry_sqla.codec.classes import Definition, Field, Values
+from spry_sqla.codec.plans import Convert, Plan, Refused, misfit, missing, unfit
 
 
-def class_plan(plan: Plan, definition: Definition, plans: list[Plan]) -> None:
+def class_plan(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> None:
     """Fill in the plan of a class, once those of its fields are there; it may hold itself."""
-    cls, name = definition.cls, plan.name
-    make, put, extras = definition.make, definition.put, definition.extras
-    pairs = list(zip(definition.fields, plans, strict=True))
-    outward = [(field.name, field.key, part.to_json) for field, part in pairs]
-    inward = [(field, field.name, field.key, part.from_json) for field, part in pairs]
+    fields = definition.fields
+    plan.types = (definition.cls,)
+    plan.to_json = _taken_apart(plan.name, definition, parts)
+    plan.from_json = _put_together(definition, parts)
+    plan.native = definition.native
+    plan.parts = tuple(parts)
+    plan.open_object = any(field.key.startswith("$") for field in fields)
+    described = (
+        f"{field.key}: {part.name}{f' = {field.shown}' if field.shown else ''}"
+        for field, part in zip(fields, parts, strict=True)
+    )
+    plan.shape = f"{plan.name}({'; '.join(described)})"
+
+
+def _taken_apart(name: str, definition: Definition, parts: Sequence[Plan]) -> Convert:
+    cls, extras = definition.cls, definition.extras
+    steps = [
+        (field.name, field.key, part.to_json)
+        for field, part in zip(definition.fields, parts, strict=True)
+    ]
 
     def to_json(value: Any) -> Any:
         if type(value) is not cls:
@@ -22,30 +38,22 @@ def class_plan(plan: Plan, definition: Definition, plans: list[Plan]) -> None:
         content = {}
         field = ""
         try:
-            for field, key, convert in outward:
+            for field, key, convert in steps:
                 content[key] = convert(getattr(value, field))
         except Refused as refused:
             refused.at(f".{field}")
             raise
         except AttributeError:
-            unset = field
-        else:
-            return content
-        raise Refused("it has no value; set it, or give it a default").at(f".{unset}")
+            unset = Refused("it has no value; set it, or give it a default")
+            raise unset.at(f".{field}") from None
+        return content
 
-    def read(content: dict[str, Any]) -> Values:
-        values = {}
-        field = ""
-        try:
-            for definition_field, field, key, convert in inward:
-                if key in content:
-                    values[field] = convert(content[key])
-                elif definition_field.default is None and not definition_field.late:
-                    raise missing()
-        except Refused as refused:
-            refused.at(f".{field}")
-            raise
-        return values
+    return to_json
+
+
+def _put_together(definition: Definition, parts: Sequence[Plan]) -> Convert:
+    make, put = definition.make, definition.put
+    read = _reader(definition.fields, parts)
 
     def from_json(content: Any) -> Any:
         if type(content) is not dict:
@@ -55,69 +63,76 @@ def class_plan(plan: Plan, definition: Definition, plans: list[Plan]) -> None:
             restored = make(values)
         except Refused:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # code of the application's ran
             raise Refused(
                 f"it cannot be restored: {type(error).__qualname__} from its __post_init__ or a "
                 "default; let these accept what was stored earlier"
             ) from None
         if definition.runs_code:
-            for field, value in read(content).items():
-                put(restored, field, value)
+            for name, value in read(content).items():
+                put(restored, name, value)
         return restored
 
-    plan.types = (cls,)
-    plan.to_json, plan.from_json = to_json, from_json
-    plan.native = definition.native
-    plan.parts = tuple(plans)
-    plan.open_object = any(field.key.startswith("$") for field in definition.fields)
-    plan.shape = "{}({})".format(
-        name,
-        "; ".join(
-            f"{field.key}: {part.name}{f' = {field.shown}' if field.shown else ''}"
-            for field, part in pairs
-        ),
-    )
+    return from_json
+
+
+def _reader(fields: Sequence[Field], parts: Sequence[Plan]) -> Convert:
+    """The values that are stored, by field; Refused where one is missing that has no default."""
+    steps = [
+        (field.name, field.key, part.from_json, field.default is None and not field.late)
+        for field, part in zip(fields, parts, strict=True)
+    ]
+
+    def read(content: dict[str, Any]) -> Values:
+        values = {}
+        name = ""
+        try:
+            for name, key, convert, required in steps:
+                if key in content:
+                    values[name] = convert(content[key])
+                elif required:
+                    raise missing()
+        except Refused as refused:
+            refused.at(f".{name}")
+            raise
+        return values
+
+    return read
 
 
 def typed_dict_plan(plan: Plan, parts: dict[str, Plan], required: set[str]) -> None:
     """Fill in the plan of a TypedDict."""
-    name = plan.name
-    needed = sorted(required)
+    name, needed = plan.name, sorted(required)
+
+    def convert(source: dict[str, Any], converts: dict[str, Convert], gap: Refused) -> Values:
+        result = {}
+        key = ""
+        try:
+            for key, each in source.items():
+                if key in converts:
+                    result[key] = converts[key](each)
+            for key in needed:
+                if key not in result:
+                    raise gap
+        except Refused as refused:
+            refused.at(f".{key}")
+            raise
+        return result
+
+    outward = {key: part.to_json for key, part in parts.items()}
+    inward = {key: part.from_json for key, part in parts.items()}
 
     def to_json(value: Any) -> Any:
         if type(value) is not dict:
             raise unfit(name, value, (dict,))
         if not parts.keys() >= value.keys():
             raise Refused(f"it has keys that {name} does not declare; declare them")
-        content = {}
-        key = ""
-        try:
-            for key, each in value.items():
-                content[key] = parts[key].to_json(each)
-        except Refused as refused:
-            refused.at(f".{key}")
-            raise
-        for key in needed:
-            if key not in content:
-                raise Refused("it has no value, and is required").at(f".{key}")
-        return content
+        return convert(value, outward, Refused("it has no value, and is required"))
 
     def from_json(content: Any) -> Any:
         if type(content) is not dict:
             raise misfit("object")
-        value = {}
-        key = ""
-        try:
-            for key, each in content.items():
-                if key in parts:
-                    value[key] = parts[key].from_json(each)
-        except Refused as refused:
-            refused.at(f".{key}")
-            raise
-        for key in needed:
-            if key not in value:
-                raise missing().at(f".{key}")
-        return value
+        return convert(content, inward, missing())
 
     plan.to_json, plan.from_json = to_json, from_json
     plan.parts = tuple(parts.values())

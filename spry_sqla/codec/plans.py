@@ -200,7 +200,24 @@ def _decimal_to_json(value: Any) -> Any:
     return value
 
 
-_SUFFIX: Final = re.compile(r"([^\[]*)(?:\[([^\]=]+)\])?(\[_fold=1\])?")
+_MOMENT: Final = re.compile(
+    r"(?P<text>[^\[]*?)"
+    r"(?:(?P<sign>[+-])(?P<h>\d\d):(?P<m>\d\d)(?::(?P<s>\d\d)(?:\.(?P<u>\d{6}))?)?)?"
+    r"(?:\[(?P<zone>[^\]=]+)\])?(?P<fold>\[_fold=1\])?"
+)
+
+
+def _offset(found: re.Match[str]) -> timezone | None:
+    """The offset of an ISO text; `fromisoformat` takes -00:00:00.5 for UTC."""
+    if found["sign"] is None:
+        return None
+    offset = timedelta(
+        hours=int(found["h"]),
+        minutes=int(found["m"]),
+        seconds=int(found["s"] or 0),
+        microseconds=int(found["u"] or 0),
+    )
+    return timezone(-offset if found["sign"] == "-" else offset)
 
 
 def _suffix(value: datetime | time) -> str:
@@ -235,21 +252,20 @@ def _moment_plan(kind: type[datetime] | type[time]) -> Plan:
             return msgspec.convert(content, kind)
         except (msgspec.ValidationError, ValueError, OverflowError):
             pass
-        found = _SUFFIX.fullmatch(content) if type(content) is str else None
+        found = _MOMENT.fullmatch(content) if type(content) is str else None
         if found is None:
             raise misfit(name)
-        text, zone, fold = found.groups()
+        zone = found["zone"]
         try:
-            value = kind.fromisoformat(text)
-            if zone is not None:
-                value = value.replace(tzinfo=ZoneInfo(zone))
+            offset = _offset(found) if zone is None else ZoneInfo(zone)
+            value = kind.fromisoformat(found["text"]).replace(tzinfo=offset)
         except (ValueError, OSError):
             raise misfit(f"{name} of a time zone that is known here") from None
         except KeyError:
             raise Refused(
                 "its time zone is not known on this machine; install the tzdata package"
             ) from None
-        return value.replace(fold=1) if fold else value
+        return value.replace(fold=1) if found["fold"] else value
 
     return _scalar(kind, "str", to_json, from_json)
 
@@ -316,8 +332,8 @@ def enum_plan(cls: type[Enum]) -> Plan:
         if type(content) is str or type(content) is int:
             try:
                 return cls(content)
-            except Exception:  # a `_missing_` of the application's may raise anything
-                pass
+            except Exception as error:  # a `_missing_` may raise anything
+                raise misfit(f"member of {name}") from error
         raise misfit(f"member of {name}")
 
     def from_name(content: Any) -> Any:
@@ -337,7 +353,7 @@ def enum_plan(cls: type[Enum]) -> Plan:
         "str" if texts else "int" if numbers else "mixed",
         value_to_json if by_value else name_to_json,
         from_value if by_value else from_name,
-        native=by_value and texts != numbers and "_missing_" not in vars(cls),
+        native=by_value and texts != numbers,
         keys=texts,
         source=cls,
         shape=f"{cls.__qualname__}[{members}]",

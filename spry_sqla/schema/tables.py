@@ -396,7 +396,7 @@ def _snapshots(table: str) -> list[SchemaItem]:
         _json("vector"),
         _json("linked", nullable=True),
         _id("ancestor", nullable=True),
-        _id("last_command"),
+        _id("last_command", nullable=True),
         last_event,
         _number("version"),
         _time("created_at"),

@@ -374,7 +374,7 @@ def _sqlite_begin(_on: _On, bind: _Bind) -> None:
     if isinstance(bind, MockConnection):
         return
     driver = bind.connection.driver_connection
-    if driver is not None and not driver.in_transaction:
+    if not getattr(driver, "in_transaction", True):
         _run(["BEGIN IMMEDIATE"], bind)
         bind.info[_OURS] = _is_autocommit(driver)
 

@@ -4,7 +4,7 @@ An operation is a function of a connection checked out of a pool, plain or (unde
 asynchronous: SQLAlchemy gives both one shape. What a connection was, it is again afterwards.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from types import ModuleType
@@ -68,13 +68,13 @@ class _Store:
         rows: list[tuple[Any, ...]] = self._cursor.fetchall()
         return rows
 
-    def _insert(self, build: Build, rows: Iterable[dict[str, Any]]) -> None:
+    def _insert(self, build: Build, records: Sequence[msgspec.Struct], **more: Any) -> None:
         statement = self._statements[build]
-        parameters = [statement.parameters(row) for row in rows]
-        if len(parameters) == 1:
-            self._cursor.execute(statement.text, parameters[0])
+        rows = [statement.row(record, **more) for record in records]
+        if len(rows) == 1:
+            self._cursor.execute(statement.text, rows[0])
         else:
-            self._cursor.executemany(statement.text, parameters)
+            self._cursor.executemany(statement.text, rows)
 
 
 class SqlCommands(_Store):
@@ -83,7 +83,7 @@ class SqlCommands(_Store):
     __slots__ = ()
 
     def append(self, commands: Sequence[CommandRecord]) -> None:
-        self._insert(statements.insert_commands, map(msgspec.structs.asdict, commands))
+        self._insert(statements.insert_commands, commands)
 
     def with_keys(self, keys: Sequence[str]) -> dict[str, str]:
         if not keys:
@@ -102,12 +102,11 @@ class SqlEvents(_Store):
     __slots__ = ()
 
     def append(self, events: Sequence[EventRecord]) -> None:
-        rows = map(msgspec.structs.asdict, events)
+        more = {}
         if not self._statements.flavor.generated(self._statements.tables.events):
             self._cursor.execute(self._statements.next_transaction.text)
-            number = self._cursor.lastrowid
-            rows = ({**row, "transaction": number} for row in rows)  # type: ignore[assignment]
-        self._insert(statements.insert_events, rows)
+            more["transaction"] = self._cursor.lastrowid
+        self._insert(statements.insert_events, events, **more)
 
     def origins(self, actor_id: str) -> list[str]:
         return [origin for (origin,) in self._rows(statements.origins, actor_id=actor_id)]
@@ -141,17 +140,13 @@ class SqlMaps(_Store):
     __slots__ = ()
 
     def append(self, mappings: Sequence[MappingRecord]) -> None:
-        rows = map(msgspec.structs.asdict, mappings)
-        self._insert(
-            statements.insert_mappings,
-            ({**row, "digest": bytes.fromhex(row["digest"])} for row in rows),
-        )
+        self._insert(statements.insert_mappings, mappings)
 
     def link(self, links: Sequence[LinkRecord]) -> None:
-        self._insert(statements.insert_links, map(msgspec.structs.asdict, links))
+        self._insert(statements.insert_links, links)
 
-    def owners(self, digest: str) -> list[tuple[str, str, str]]:
-        return self._rows(statements.owners, digest=bytes.fromhex(digest))
+    def owners(self, digest: bytes) -> list[tuple[str, str, str]]:
+        return self._rows(statements.owners, digest=digest)
 
     def page(self, after: str, limit: int) -> list[tuple[str, str]]:
         return self._rows(statements.newest_mappings, after=after, limit=limit)
@@ -163,7 +158,7 @@ class SqlSnapshots(_Store):
     __slots__ = ()
 
     def append(self, snapshots: Sequence[SnapshotRecord]) -> None:
-        self._insert(statements.insert_snapshots, map(msgspec.structs.asdict, snapshots))
+        self._insert(statements.insert_snapshots, snapshots)
 
     def newest(
         self,
@@ -334,14 +329,14 @@ class SqlAdapter:
         fault = self._fault(connection, error)
         if fault is None:
             raise error
-        if fault is Fault.TAKEN or (fault is Fault.BUSY and isinstance(operation, Append)):
+        if fault in (Fault.TAKEN, Fault.DEADLOCK) and isinstance(operation, Append):
             return Conflict()
         failure = self._failure(fault, error)
         if isinstance(failure, StorageUnavailable):
             if fault is Fault.LOST:
                 connection.invalidate(error)
             failure.__cause__ = error
-            return Unavailable(failure)
+            return Unavailable(failure, nothing_stored=fault is not Fault.LOST)
         raise failure from error
 
     def _fault(self, connection: PoolProxiedConnection, error: Exception) -> Fault | None:
@@ -360,7 +355,7 @@ class SqlAdapter:
         match fault:
             case Fault.LOST:
                 return unavailable(what)
-            case Fault.BUSY:
+            case Fault.BUSY | Fault.DEADLOCK:
                 return StorageUnavailable(f"the database stayed locked by others ({what})")
             case Fault.NO_TABLE | Fault.NO_COLUMN:
                 return _tables_missing("of an actor")

@@ -8,8 +8,10 @@ class Fault(Enum):
 
     TAKEN = auto()
     """A unique key is taken: another writer was first."""
+    DEADLOCK = auto()
+    """This transaction was chosen to give way to others; try again at once."""
     BUSY = auto()
-    """A lock could not be had, or this transaction was chosen to end a deadlock; try again."""
+    """A lock could not be had in time, and nothing was done."""
     LOST = auto()
     """The connection broke, or none could be had."""
     NO_TABLE = auto()

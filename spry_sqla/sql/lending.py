@@ -37,8 +37,8 @@ class Lender:
         try:
             answer = self.lend(lambda connection: adapter.perform(connection, operation))
         except StorageUnavailable as error:
-            return Unavailable(error)
-        if isinstance(answer, Unavailable):
+            return Unavailable(error, nothing_stored=True)
+        if isinstance(answer, Unavailable) and not answer.nothing_stored:
             _forget_idle(self._engine)
         return answer
 
@@ -96,8 +96,8 @@ class AsyncLender:
         try:
             answer = await self.lend(lambda connection: adapter.perform(connection, operation))
         except StorageUnavailable as error:
-            return Unavailable(error)
-        if isinstance(answer, Unavailable):
+            return Unavailable(error, nothing_stored=True)
+        if isinstance(answer, Unavailable) and not answer.nothing_stored:
             _forget_idle(self._engine.sync_engine)
         return answer
 

@@ -66,7 +66,9 @@ def fault_of(error: BaseException) -> Fault:
     state = getattr(error, "sqlstate", None) or ""
     if state == "23505":
         return Fault.TAKEN
-    if state in ("40001", "40P01", "55P03"):
+    if state in ("40001", "40P01"):
+        return Fault.DEADLOCK
+    if state == "55P03":
         return Fault.BUSY
     if state in ("42P01", "42883", "3F000"):
         return Fault.NO_TABLE
@@ -137,7 +139,7 @@ def _received(value: sa.ColumnElement[Any], column: sa.Column[Any]) -> sa.Column
     if isinstance(column.type, JsonText):
         return sa.cast(value, sa.JSON())
     if isinstance(column.type, sa.LargeBinary):
-        return sa.func.decode(value, sa.literal_column("'hex'"))
+        return sa.func.decode(value, sa.literal_column("'base64'"))
     if isinstance(column.type, UtcDateTime):
         return sa.type_coerce(value, column.type)
     return value
@@ -160,7 +162,7 @@ def load(
             sa.column("native_id", sa.Uuid()),
         ],
     )
-    digest = sa.func.decode(target.c.digest, sa.literal_column("'hex'"))
+    digest = sa.func.decode(target.c.digest, sa.literal_column("'base64'"))
     owner = (
         sa.select(mapping.id, mapping.actor_id)
         .where(mapping.digest == digest)

@@ -8,6 +8,7 @@ compiled once per actor type and dialect, and its text runs on the driver's own 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+import msgspec
 import sqlalchemy as sa
 
 from spry_sqla.schema import ActorTables, SharedTables
@@ -61,6 +62,12 @@ class Statement:
         if self._order is None:
             return values
         return [values[name] for name in self._order]
+
+    def row(self, record: msgspec.Struct, **more: Any) -> Any:
+        """The parameters of an insert: a record, whose fields are the columns in their order."""
+        if self._order is None:
+            return {**msgspec.structs.asdict(record), **more}
+        return (*msgspec.structs.astuple(record), *more.values())
 
 
 class Statements:

@@ -134,7 +134,7 @@ SCALARS: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Word, text),
     (Annotated[int, "points"], integers),
     (Literal["a", "b"], st.sampled_from(["a", "b"])),
-    (Literal[1, True, "x", None], st.sampled_from([1, True, "x", None])),
+    (Literal[1, True, "x"] | None, st.sampled_from([1, True, "x", None])),
     (Literal[Color.RED, b"x"], st.sampled_from([Color.RED, b"x"])),
 ]
 _money = st.builds(Money, SCALARS[5][1], text)

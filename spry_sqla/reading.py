@@ -1,0 +1,226 @@
+"""The reads: an actor as it is or was, its history, the actors there are. Without I/O.
+
+A read goes page after page, so that its memory is bounded, and holds nothing open in between. What
+cannot be read (a snapshot of other code, a corrupt one) is passed over where it can be made again,
+and is an error that says so where it cannot.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from spry_sqla.clock import Clock, ceiling_of, time_of, timestamp_of
+from spry_sqla.domain import ActorKind, Domain
+from spry_sqla.errors import StoredDataError, UnusableValue
+from spry_sqla.identity import actor_id, canonical, digest, parse
+from spry_sqla.model import HistoryEntry, Identifiers
+from spry_sqla.operations import (
+    Append,
+    Emit,
+    Load,
+    Loaded,
+    ReadActors,
+    ReadCommands,
+    ReadEvents,
+    ReadHistory,
+    Resolve,
+    Stream,
+    Target,
+    Work,
+    append,
+    load,
+    read_actors,
+    read_commands,
+    read_events,
+    read_history,
+    resolve,
+)
+from spry_sqla.records import CommandRecord, EventRecord, SnapshotRecord, Vector
+from spry_sqla.replay import OutOfOrder, Replay, encode_vector
+from spry_sqla.stores import vector_of
+
+A = TypeVar("A")
+_log = logging.getLogger("spry_sqla")
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Generic[A]):
+    """What the logic knows besides what it is answered.
+
+    `attempts` is how often a command decides at most; `max_clock_ahead`, in seconds, how far in
+    the future a stored id is believed.
+    """
+
+    domain: Domain
+    kind: ActorKind[A]
+    origin: str
+    clock: Clock
+    attempts: int
+    max_clock_ahead: float
+
+
+def fetch(
+    context: Context[A],
+    identifiers: Identifiers,
+    *,
+    version: int | None = None,
+    at: datetime | None = None,
+) -> Work[Replay[A]]:
+    """Replay an actor, as it is, or as it was at a version or a time.
+
+    Raises UnusableIdentifiers, UnusableValue, StoredDataError, StorageUnavailable.
+    """
+    target = target_of(context, identifiers)
+    if version is not None and (type(version) is not int or version < 0):
+        raise UnusableValue("version= must be a whole number from 0")
+    until = None if at is None else ceiling_of(at)
+    as_of = version is not None or until is not None
+    replay = yield from _fetched(context, target, context.kind.fingerprint, version, until)
+    meta = context.kind.meta
+    if meta.snapshot_during_read and not as_of and due(replay):
+        snapshot = snapshot_of(context, replay)
+        if snapshot is not None:
+            yield from append(Append(context.kind.name, snapshots=(snapshot,)))
+    return replay
+
+
+def _fetched(
+    context: Context[A],
+    target: Target,
+    fingerprint: str | None,
+    version: int | None,
+    until: str | None,
+) -> Work[Replay[A]]:
+    loading = yield from load(load_of(context, (target,), fingerprint, version, until))
+    try:
+        return (yield from replayed(context, target, loading.actors[0], version, until))
+    except OutOfOrder:
+        return (yield from _fetched(context, target, None, version, until))
+
+
+def history(context: Context[A], identifiers: Identifiers) -> Stream:
+    """Emit a HistoryEntry for each event of an actor, in order, page by page."""
+    target = target_of(context, identifiers)
+    name = context.kind.name
+    owner = yield from resolve(Resolve(name, context.origin, target))
+    of_actor = owner.actor_id or target.native_id
+    replay = Replay(context.domain, context.kind, of_actor)
+    after: Vector = {}
+    more = True
+    while more:
+        page = yield from read_history(ReadHistory(name, of_actor, after))
+        more = page.more
+        commands: dict[str, CommandRecord] = {}
+        if page.events:
+            ids = tuple({event.command_id for event in page.events})
+            found = yield from read_commands(ReadCommands(name, ids))
+            commands = {command.id: command for command in found}
+        entries = []
+        for event in page.events:
+            after[event.origin] = event.sequence
+            if not replay.visible(event):
+                continue
+            replay.taken[event.origin] = event.sequence
+            replay.version += 1
+            command = commands.get(event.command_id)
+            entries.append(_entry(context, replay.version, event, command))
+        yield Emit(entries)
+
+
+def actors(context: Context[A]) -> Stream:
+    """Emit the identifiers of each actor, in the order in which they were first given."""
+    after = "0" * 32
+    while True:
+        page = yield from read_actors(ReadActors(context.kind.name, after))
+        if not page:
+            return
+        after = page[-1][0]
+        yield Emit([parse(text, context.domain.enums) for _, text in page])
+
+
+def _entry(
+    context: Context[A], version: int, event: EventRecord, command: CommandRecord | None
+) -> HistoryEntry:
+    domain, tables = context.domain, context.kind.tables
+    decided, metadata = None, {}
+    if command is not None:
+        decided = domain.decode_command(
+            command.type, command.type_version, command.content, tables.commands.name
+        )
+        if command.metadata is not None:
+            metadata = domain.open_codec.decode(command.metadata)
+    fact = domain.decode_event(event.type, event.type_version, event.content, tables.events.name)
+    return HistoryEntry(version, time_of(event.id), fact, decided, metadata)
+
+
+def load_of(
+    context: Context[A],
+    targets: tuple[Target, ...],
+    fingerprint: str | None,
+    version: int | None = None,
+    until: str | None = None,
+    keys: tuple[str, ...] = (),
+) -> Load:
+    return Load(context.kind.name, context.origin, targets, fingerprint, keys, version, until)
+
+
+def replayed(
+    context: Context[A],
+    target: Target,
+    loaded: Loaded,
+    version: int | None = None,
+    until: str | None = None,
+) -> Work[Replay[A]]:
+    """Replay a load, page after page, from its snapshot where that is usable."""
+    of_actor = loaded.owner.actor_id or target.native_id
+    replay = Replay(context.domain, context.kind, of_actor)
+    if loaded.snapshot is not None:
+        try:
+            replay.resume(loaded.snapshot, vector_of(loaded.snapshot))
+        except (StoredDataError, UnusableValue):
+            _log.warning(
+                "passed over a snapshot in %s that cannot be read; the state is replayed instead",
+                context.kind.tables.snapshots.name,
+            )
+            replay = Replay(context.domain, context.kind, of_actor)
+            loading = yield from load(load_of(context, (target,), None, version, until))
+            (loaded,) = loading.actors
+    events, more = loaded.events, loaded.more
+    while replay.take(events, version=version, until=until) and more:
+        page = yield from read_events(ReadEvents(context.kind.name, of_actor, dict(replay.read)))
+        events, more = page.events, page.more
+    return replay
+
+
+def snapshot_of(context: Context[A], replay: Replay[A]) -> SnapshotRecord | None:
+    try:
+        state = context.kind.codec.encode(replay.state)
+    except UnusableValue as error:
+        _log.warning("took no snapshot: %s", error)
+        return None
+    snapshot_id = context.clock.next()
+    return SnapshotRecord(
+        snapshot_id,
+        replay.actor_id,
+        state,
+        context.kind.fingerprint,
+        encode_vector(replay.taken),
+        None,
+        replay.snapshot,
+        replay.last_command or None,
+        replay.last,
+        replay.version,
+        timestamp_of(snapshot_id),
+    )
+
+
+def due(replay: Replay[Any]) -> bool:
+    """Whether an actor has had enough events since its last snapshot for a new one."""
+    due_after = replay.snapshot_version + replay.kind.meta.snapshot_frequency
+    return replay.version >= due_after
+
+
+def target_of(context: Context[A], identifiers: Identifiers) -> Target:
+    text = canonical(identifiers)
+    return Target(digest(text), actor_id(context.kind.name, text))

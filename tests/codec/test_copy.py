@@ -1,0 +1,166 @@
+"""Copies are equal and share nothing that can change."""
+
+import dataclasses
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import attrs
+import msgspec
+import pydantic
+import pytest
+
+from spry_sqla.codec import codec_for
+from spry_sqla.errors import UnusableValue
+
+
+@dataclass
+class Inner:
+    values: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Plain:
+    inner: Inner = field(default_factory=Inner)
+    many: list[Inner] = field(default_factory=list)
+    by_name: dict[str, set[int]] = field(default_factory=dict)
+    pair: tuple[int, list[int]] = (0, [])
+    name: str = ""
+
+    @cached_property
+    def size(self) -> list[int]:
+        return [1]
+
+
+@dataclass(slots=True)
+class Slotted:
+    inner: Inner = field(default_factory=Inner)
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    inner: Inner = field(default_factory=Inner)
+    name: str = ""
+
+
+@attrs.define
+class Attrs:
+    inner: Inner = attrs.field(factory=Inner)
+    _name: str = ""
+
+
+class Struct(msgspec.Struct):
+    inner: Inner = msgspec.field(default_factory=Inner)
+    name: str = ""
+
+
+class Model(pydantic.BaseModel):
+    inner: Inner = pydantic.Field(default_factory=Inner)
+    _private: list[int] = pydantic.PrivateAttr(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Event:
+    name: str
+    numbers: tuple[int, ...] = ()
+
+
+@pytest.mark.parametrize("cls", [Plain, Slotted, Frozen, Attrs, Struct, Model])
+def test_a_copy_shares_no_mutable_part(cls: Any) -> None:
+    value = cls()
+    value.inner.values.append(1)
+
+    copied = codec_for(cls).copy(value)
+
+    assert type(copied) is cls
+    assert copied == value
+    copied.inner.values.append(2)
+    assert value.inner.values == [1]
+
+
+def test_containers_are_copied_all_the_way_down() -> None:
+    value = Plain(Inner([1]), [Inner([2])], {"a": {3}}, (4, [5]), "x")
+
+    copied = codec_for(Plain).copy(value)
+
+    assert copied == value
+    assert copied.many is not value.many
+    assert copied.many[0].values is not value.many[0].values
+    assert copied.by_name["a"] is not value.by_name["a"]
+    assert copied.pair[1] is not value.pair[1]
+
+
+def test_undeclared_attributes_are_kept() -> None:
+    value = Plain()
+    value.size.append(2)
+    value.extra = [3]  # type: ignore[attr-defined]
+
+    copied = codec_for(Plain).copy(value)
+
+    assert copied.size == [1, 2]
+    assert copied.size is not value.size
+    assert copied.extra == [3]  # type: ignore[attr-defined]
+
+
+def test_private_attributes_of_a_model_are_copied() -> None:
+    value = Model()
+    value._private.append(1)
+
+    copied = codec_for(Model).copy(value)
+    copied._private.append(2)
+
+    assert value._private == [1]
+
+
+def test_an_immutable_value_is_its_own_copy() -> None:
+    event = Event("a", (1, 2))
+
+    assert codec_for(Event).copy(event) is event
+
+
+def test_values_of_a_wrong_type_are_copied_too() -> None:
+    class Odd:
+        def __init__(self) -> None:
+            self.held = [1]
+
+    value = Plain(name=[Odd()])  # type: ignore[arg-type]
+
+    copied = codec_for(Plain).copy(value)
+
+    assert copied.name[0].held == [1]  # type: ignore[attr-defined]
+    assert copied.name[0].held is not value.name[0].held  # type: ignore[attr-defined]
+
+
+def test_a_value_that_holds_itself_is_copied() -> None:
+    value = Plain()
+    value.many.append(value)  # type: ignore[arg-type]
+
+    copied = codec_for(Plain).copy(value)
+
+    assert copied.many[0] is copied
+
+
+def test_what_cannot_be_copied_is_told() -> None:
+    value = Plain()
+    value.lock = threading.Lock()  # type: ignore[attr-defined]
+
+    with pytest.raises(UnusableValue, match=r"Plain\.lock: a lock cannot be copied"):
+        codec_for(Plain).copy(value)
+
+
+def test_an_unset_slot_stays_unset() -> None:
+    value = Slotted()
+    del value.name
+
+    assert not hasattr(codec_for(Slotted).copy(value), "name")
+
+
+def test_private_slots_are_copied() -> None:
+    @dataclasses.dataclass(slots=True)
+    class Private:
+        __hidden: int = 3
+
+    assert codec_for(Private).copy(Private()) == Private()
+    assert codec_for(Private).decode("{}") == Private()

@@ -1,0 +1,88 @@
+"""Values that no annotation describes say themselves what they are."""
+
+import dataclasses
+import enum
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spry_sqla.codec import OpenCodec
+from spry_sqla.errors import UnreadableContent, UnusableValue
+
+from .values import (
+    CLASSES,
+    SCALARS,
+    Color,
+    Leg,
+    Mixed,
+    Model,
+    Money,
+    Pair,
+    Place,
+    Point,
+    Ratio,
+    Right,
+    Size,
+    Suit,
+    same,
+)
+
+CODEC = OpenCodec(
+    [Color, Size, Suit, Right, Point, Mixed, Ratio, Money, Place, Leg, Pair, Model, Color]
+)
+leaves = st.one_of([values for _, values in SCALARS + CLASSES])
+values = st.recursive(
+    leaves | st.binary(max_size=3).map(bytearray),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.sets(leaves, max_size=3),
+        st.frozensets(leaves, max_size=3),
+        st.dictionaries(st.text(max_size=3) | st.sampled_from(["$int", "$tuple"]), inner),
+        st.dictionaries(leaves, inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(values)
+def test_any_value_comes_back(value: Any) -> None:
+    assert same(value, CODEC.decode(CODEC.encode(value)))
+
+
+def test_usual_values_are_plain_json() -> None:
+    assert CODEC.encode({"user": "ada", "n": [1, 2.5, None, True]}) == (
+        '{"user":"ada","n":[1,2.5,null,true]}'
+    )
+
+
+@pytest.mark.parametrize(
+    "value", [object(), {"a": [float("nan")]}, "\ud800", {"\ud800": 1}, 1j, {1: {2: print}}]
+)
+def test_what_cannot_be_kept_is_refused(value: Any) -> None:
+    with pytest.raises(UnusableValue, match="^value"):
+        CODEC.encode(value)
+
+
+def test_classes_of_one_name_are_refused_only_when_used() -> None:
+    other = enum.Enum("Color", {"GREEN": 1})
+    codec = OpenCodec([Color, other, Size])
+
+    assert codec.decode(codec.encode(Size.SMALL)) is Size.SMALL
+    with pytest.raises(UnusableValue, match="another class has that name"):
+        codec.encode(Color.RED)
+
+
+def test_a_class_that_is_not_registered_is_refused() -> None:
+    @dataclasses.dataclass
+    class Stranger:
+        name: str = "s3cr3t"
+
+    with pytest.raises(UnusableValue, match=r"^value\{\}: a Stranger cannot be kept") as refused:
+        CODEC.encode({"a": Stranger()})
+    assert "s3cr3t" not in str(refused.value)
+    with pytest.raises(UnreadableContent, match=r"class Stranger that is not"):
+        CODEC.decode('{"$Stranger": {}}')
