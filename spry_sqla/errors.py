@@ -25,7 +25,7 @@ class KeyReused(SpryError):
 
 
 class ConcurrencyError(SpryError):
-    """Other writers were first at every attempt, and nothing was stored. Handle the command again."""
+    """Other writers were first at every attempt, and nothing was stored; handle it again."""
 
 
 class ClockTooFarAhead(SpryError):
@@ -33,7 +33,7 @@ class ClockTooFarAhead(SpryError):
 
 
 class DefinitionError(SpryError):
-    """A class, or a set of classes, is written in a way that cannot work; raised at registration."""
+    """A class, or a set of them, is written in a way that cannot work; raised at registration."""
 
 
 class DuplicateName(DefinitionError):

@@ -11,6 +11,7 @@ again and again, until the first node's hash has heard of everything (the colour
 Weisfeiler and Leman). So neither hash seeds nor the order of imports or of visits have a say.
 """
 
+import contextlib
 import dis
 import enum
 import importlib
@@ -59,6 +60,7 @@ _VALUES = {
 """Modules of the standard library whose instances are values; of others the type alone counts.
 Not `random`, whose state is another in every process, nor `pathlib`: a path names a place."""
 
+_OF_TYPES = {"builtins", "types", "typing", "typing_extensions"}
 _CALLABLES = (
     types.FunctionType,
     types.BuiltinFunctionType,
@@ -181,7 +183,7 @@ class _Graph:
             return _Described("method", [known.__func__, known.__self__])
         if _is_module(item):
             return self._describe_module(known)
-        if typing.get_origin(item) is not None:
+        if kind.__module__ in _OF_TYPES and typing.get_origin(item) is not None:
             return _Described("generic", [typing.get_origin(item), *typing.get_args(item)])
         if issubclass(kind, type):
             return self._describe_class(known)
@@ -226,6 +228,7 @@ class _Graph:
         for it in instructions:
             argument = _plain(it.argval)
             if argument is None and it.opcode in dis.hasconst:
+                argument = "as reached"
                 nested = isinstance(it.argval, types.CodeType)
                 reached.append(
                     _Code(it.argval, item.namespace, item.modules) if nested else it.argval
@@ -424,24 +427,25 @@ def _content(cell: types.CellType) -> object:
 
 
 def _carried(item: object, names: Iterable[str]) -> list[object]:
-    # Statically first: there are objects that answer to any name.
-    return [
-        (name, getattr(item, name, None))
-        for name in names
-        if inspect.getattr_static(item, name, _MISSING) is not _MISSING
-    ]
+    carried: list[object] = []
+    for name in names:
+        # Statically first: there are objects that answer to any name.
+        if inspect.getattr_static(item, name, _MISSING) is not _MISSING:
+            with contextlib.suppress(Exception):
+                carried.append((name, getattr(item, name)))
+    return carried
 
 
 def _state(item: object) -> Mapping[str, object]:
     """Return the attributes of an instance, from its `__dict__` and its slots."""
-    state: dict[str, object] = dict(getattr(item, "__dict__", {}))
+    state: dict[str, object] = {}
+    with contextlib.suppress(AttributeError):
+        state |= object.__getattribute__(item, "__dict__")
     for base in type(item).__mro__:
         for name, descriptor in vars(base).items():
             if _is_kind(descriptor, types.MemberDescriptorType):
-                try:
+                with contextlib.suppress(AttributeError):  # not assigned
                     state[name] = descriptor.__get__(item)
-                except AttributeError:  # not assigned
-                    continue
     return types.MappingProxyType(
         {name: value for name, value in state.items() if not _is_dunder(name)}
     )

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from spry_sqla.clock import Clock, ceiling_of, time_of, timestamp_of
 from spry_sqla.domain import ActorKind, Domain
-from spry_sqla.errors import StoredDataError, UnusableValue
+from spry_sqla.errors import StorageFailure, StoredDataError, UnusableValue
 from spry_sqla.identity import actor_id, canonical, digest, parse
 from spry_sqla.model import HistoryEntry, Identifiers
 from spry_sqla.operations import (
@@ -81,7 +81,11 @@ def fetch(
     if meta.snapshot_during_read and not as_of and due(replay):
         snapshot = snapshot_of(context, replay)
         if snapshot is not None:
-            yield from append(Append(context.kind.name, snapshots=(snapshot,)))
+            try:
+                yield from append(Append(context.kind.name, snapshots=(snapshot,)))
+            except StorageFailure as error:
+                # A read-only replica can be read all the same.
+                _log.warning("stored no snapshot: %s", error)
     return replay
 
 
@@ -162,6 +166,7 @@ def load_of(
     until: str | None = None,
     keys: tuple[str, ...] = (),
 ) -> Load:
+    """What to ask for, to replay the targets' actors."""
     return Load(context.kind.name, context.origin, targets, fingerprint, keys, version, until)
 
 
@@ -194,6 +199,7 @@ def replayed(
 
 
 def snapshot_of(context: Context[A], replay: Replay[A]) -> SnapshotRecord | None:
+    """A snapshot of a state; None where the state holds what cannot be kept."""
     try:
         state = context.kind.codec.encode(replay.state)
     except UnusableValue as error:
@@ -222,5 +228,6 @@ def due(replay: Replay[Any]) -> bool:
 
 
 def target_of(context: Context[A], identifiers: Identifiers) -> Target:
+    """Whom identifiers address. Raises UnusableIdentifiers."""
     text = canonical(identifiers)
     return Target(digest(text), actor_id(context.kind.name, text))

@@ -37,7 +37,9 @@ def sequence_plan(kind: type, element: Plan) -> Plan:
         values = from_list(content)
         return values if kind is list else kind(values)
 
-    return Plan(name, (kind,), "list", to_json, from_json, native=True, parts=(element,))
+    return Plan(
+        name, (kind,), "list", to_json, from_json, native=True, parts=(element,), tag=kind.__name__
+    )
 
 
 def set_plan(kind: type, element: Plan) -> Plan:
@@ -60,7 +62,9 @@ def set_plan(kind: type, element: Plan) -> Plan:
         except TypeError:
             raise Refused(f"an element of {name} has no hash; make its class frozen") from None
 
-    return Plan(name, (kind,), "list", to_json, from_json, native=True, parts=(element,))
+    return Plan(
+        name, (kind,), "list", to_json, from_json, native=True, parts=(element,), tag=kind.__name__
+    )
 
 
 def fixed_tuple_plan(elements: Sequence[Plan]) -> Plan:
@@ -94,7 +98,7 @@ def fixed_tuple_plan(elements: Sequence[Plan]) -> Plan:
             return tuple(each(content, inward))
         raise misfit(name)
 
-    return Plan(name, (tuple,), "list", to_json, from_json, native=True, parts=parts)
+    return Plan(name, (tuple,), "list", to_json, from_json, native=True, parts=parts, tag="tuple")
 
 
 def dict_plan(key: Plan, value: Plan) -> Plan:
@@ -125,7 +129,17 @@ def _object_plan(key: Plan, value: Plan) -> Plan:
             refused.at("{}")
             raise
 
-    return Plan(name, (dict,), "object", to_json, from_json, True, (key, value), open_object=True)
+    return Plan(
+        name,
+        (dict,),
+        "object",
+        to_json,
+        from_json,
+        True,
+        (key, value),
+        open_object=True,
+        tag="dict",
+    )
 
 
 def _pairs_plan(key: Plan, value: Plan) -> Plan:
@@ -158,7 +172,7 @@ def _pairs_plan(key: Plan, value: Plan) -> Plan:
             raise
         return result
 
-    return Plan(name, (dict,), "list", to_json, from_json, parts=(key, value))
+    return Plan(name, (dict,), "list", to_json, from_json, parts=(key, value), tag="dict")
 
 
 def _tags(members: Sequence[Plan]) -> dict[Plan, str]:
@@ -179,13 +193,17 @@ def _tags(members: Sequence[Plan]) -> dict[Plan, str]:
     for member in members:
         if member.open_object and member not in tagged and (tagged or numbers):
             tagged.append(member)
-    names = [member.name for member in tagged]
-    return {
-        member: f"${member.source.__module__}.{member.source.__qualname__}"
-        if member.source and (names.count(member.name) > 1 or member.name == "int")
-        else f"${member.name}"
-        for member in tagged
-    }
+    # The short name, so that content stays readable when a `list[int]` becomes a `list[float]`.
+    short = [member.tag or member.name for member in tagged]
+    full = [member.name for member in tagged]
+    return {member: f"${_tag(member, short=short, full=full)}" for member in tagged}
+
+
+def _tag(member: Plan, *, short: list[str], full: list[str]) -> str:
+    tag = member.tag or member.name
+    if member.source is not None and (full.count(member.name) > 1 or tag == "int"):
+        return f"{member.source.__module__}.{member.source.__qualname__}"
+    return tag if short.count(tag) == 1 else member.name
 
 
 def union_plan(members: Sequence[Plan], *, native: bool = False) -> Plan:

@@ -1,10 +1,20 @@
 """The plans of what has named fields: instances of classes, and TypedDicts."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from spry_sqla.codec.classes import Definition, Field, Values
-from spry_sqla.codec.plans import Convert, Plan, Refused, misfit, missing, unfit
+from spry_sqla.codec.copying import Copier
+from spry_sqla.codec.plans import (
+    Convert,
+    Plan,
+    Refused,
+    misfit,
+    missing,
+    reached_from,
+    unfit,
+)
 
 
 def class_plan(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> None:
@@ -12,9 +22,10 @@ def class_plan(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> Non
     fields = definition.fields
     plan.types = (definition.cls,)
     plan.to_json = _taken_apart(plan.name, definition, parts)
-    plan.from_json = _put_together(definition, parts)
+    plan.from_json = _put_together(plan, definition, parts)
     plan.native = definition.native
     plan.parts = tuple(parts)
+    plan.tag = definition.cls.__name__
     plan.open_object = any(field.key.startswith("$") for field in fields)
     described = (
         f"{field.key}: {part.name}{f' = {field.shown}' if field.shown else ''}"
@@ -51,14 +62,19 @@ def _taken_apart(name: str, definition: Definition, parts: Sequence[Plan]) -> Co
     return to_json
 
 
-def _put_together(definition: Definition, parts: Sequence[Plan]) -> Convert:
+def _put_together(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> Convert:
     make, put = definition.make, definition.put
     read = _reader(definition.fields, parts)
+
+    @cache
+    def copier() -> Copier:  # made late: the parts may not be filled in yet
+        return Copier({each.source for each in reached_from(plan) if each.source})
 
     def from_json(content: Any) -> Any:
         if type(content) is not dict:
             raise misfit("object")
         values = read(content)
+        kept = copier()(values) if definition.runs_code else {}
         try:
             restored = make(values)
         except Refused:
@@ -68,9 +84,8 @@ def _put_together(definition: Definition, parts: Sequence[Plan]) -> Convert:
                 f"it cannot be restored: {type(error).__qualname__} from its __post_init__ or a "
                 "default; let these accept what was stored earlier"
             ) from None
-        if definition.runs_code:
-            for name, value in read(content).items():
-                put(restored, name, value)
+        for name, value in kept.items():
+            put(restored, name, value)
         return restored
 
     return from_json

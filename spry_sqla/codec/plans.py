@@ -69,6 +69,8 @@ class Plan:
     keys: bool = False
     open_object: bool = False
     """It may write a JSON object with any key at all, one beginning with `$` included."""
+    tag: str = ""
+    """What a union calls it where it has to; the name where this is empty."""
     source: type | None = None
     """The class or enum that it is for."""
     shape: str = ""
@@ -378,7 +380,15 @@ def choice_plan(base: Plan, values: tuple[Any, ...]) -> Plan:
 
     plain = all(map(_plain, values))
     return Plan(
-        name, base.types, base.kind, to_json, from_json, plain, (base,), keys=base.keys and plain
+        name,
+        base.types,
+        base.kind,
+        to_json,
+        from_json,
+        plain,
+        (base,),
+        keys=base.keys and plain,
+        tag=base.tag or base.name,
     )
 
 

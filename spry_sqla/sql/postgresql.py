@@ -63,7 +63,7 @@ def generated(events: sa.Table) -> set[str]:
 
 def fault_of(error: BaseException) -> Fault:
     """What a driver's error means. Source: postgresql.org/docs/current/errcodes-appendix.html."""
-    state = getattr(error, "sqlstate", None) or ""
+    state = _sqlstate(error)
     if state == "23505":
         return Fault.TAKEN
     if state in ("40001", "40P01"):
@@ -81,8 +81,13 @@ def fault_of(error: BaseException) -> Fault:
 
 def describe(error: BaseException) -> str:
     """An error's name and state; its message may hold values."""
-    state = getattr(error, "sqlstate", None)
+    state = _sqlstate(error)
     return type(error).__name__ + (f", SQLSTATE {state}" if state else "")
+
+
+def _sqlstate(error: BaseException) -> str:
+    # psycopg 3 and asyncpg call it sqlstate, psycopg2 pgcode.
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
 
 
 @contextmanager

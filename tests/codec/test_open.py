@@ -1,7 +1,6 @@
 """Values that no annotation describes say themselves what they are."""
 
 import dataclasses
-import enum
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from .values import (
     Right,
     Size,
     Suit,
+    make_class,
     same,
 )
 
@@ -47,7 +47,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(values)
 def test_any_value_comes_back(value: Any) -> None:
     assert same(value, CODEC.decode(CODEC.encode(value)))
@@ -63,12 +63,13 @@ def test_usual_values_are_plain_json() -> None:
     "value", [object(), {"a": [float("nan")]}, "\ud800", {"\ud800": 1}, 1j, {1: {2: print}}]
 )
 def test_what_cannot_be_kept_is_refused(value: Any) -> None:
-    with pytest.raises(UnusableValue, match="^value"):
+    with pytest.raises(UnusableValue, match=r"^value"):
         CODEC.encode(value)
 
 
 def test_classes_of_one_name_are_refused_only_when_used() -> None:
-    other = enum.Enum("Color", {"GREEN": 1})
+    other = make_class("dataclass", {})
+    other.__name__ = "Color"
     codec = OpenCodec([Color, other, Size])
 
     assert codec.decode(codec.encode(Size.SMALL)) is Size.SMALL
@@ -84,5 +85,5 @@ def test_a_class_that_is_not_registered_is_refused() -> None:
     with pytest.raises(UnusableValue, match=r"^value\{\}: a Stranger cannot be kept") as refused:
         CODEC.encode({"a": Stranger()})
     assert "s3cr3t" not in str(refused.value)
-    with pytest.raises(UnreadableContent, match=r"class Stranger that is not"):
+    with pytest.raises(UnreadableContent, match="class Stranger that"):
         CODEC.decode('{"$Stranger": {}}')

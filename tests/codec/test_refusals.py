@@ -9,7 +9,7 @@ from dataclasses import InitVar, dataclass, field, make_dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from enum import Enum
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, ForwardRef, Generic, Protocol, TypeVar
 
 import attrs
 import pydantic
@@ -19,11 +19,17 @@ from spry_sqla.codec import codec_for
 from spry_sqla.errors import UnreadableContent, UnusableType, UnusableValue
 
 T = TypeVar("T")
+OPEN: Any = T
 SECRET = "s3cr3t"
 
 
 class Zone(tzinfo):
     def utcoffset(self, at: datetime | None) -> None:
+        return None
+
+    dst = utcoffset
+
+    def tzname(self, at: datetime | None) -> None:
         return None
 
 
@@ -77,11 +83,11 @@ class Order:
         list[Any],
         dict[str, Any],
         int | object,
-        T,
-        list[T],
+        OPEN,
+        list[OPEN],
         Box,
         "Nowhere",
-        list["Nowhere"],  # noqa: F821
+        list[ForwardRef("Nowhere")],  # type: ignore[misc]
         Iterable[int],
         Name,
         Shouting,

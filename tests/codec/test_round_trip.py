@@ -12,7 +12,7 @@ from spry_sqla.codec import Codec, codec_for
 from .values import KINDS, SCALARS, annotated, make_class, make_value, same
 
 FAST = settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -41,7 +41,7 @@ def check(codec: Codec[Any], value: Any) -> None:
 def test_a_value_of_any_annotation_comes_back(kind: str, data: st.DataObject) -> None:
     drawn = data.draw(st.lists(annotated, min_size=1, max_size=2))
     cls = make_class(kind, {f"field_{place}": each[0] for place, each in enumerate(drawn)})
-    codec = codec_for(cls)
+    codec: Codec[Any] = codec_for(cls)
 
     value = make_value(
         cls, {f"field_{place}": data.draw(each[1]) for place, each in enumerate(drawn)}
@@ -64,9 +64,9 @@ def test_a_single_value_comes_back_alone_and_as_element_and_key(
             "maybe": annotation | None if annotation is not type(None) else None,
         },
     )
-    codec = codec_for(cls)
+    codec: Codec[Any] = codec_for(cls)
 
-    @settings(FAST, max_examples=40)
+    @settings(FAST, max_examples=15)
     @given(values, st.lists(values, max_size=3))
     def every(value: Any, more: list[Any]) -> None:
         check(codec, cls(value, more, dict.fromkeys(more, 1), set(more), None))

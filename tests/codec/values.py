@@ -150,23 +150,28 @@ hashables = st.sampled_from(SCALARS + CLASSES)
 anything = hashables | st.just((bytearray, st.binary(max_size=5).map(bytearray)))
 
 
+def of(origin: Any, *arguments: Any) -> Any:
+    """`origin[arguments]`, for what is known only at run time."""
+    return origin[arguments if len(arguments) > 1 else arguments[0]]
+
+
 def _deeper(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     pairs = st.tuples(inner, inner)
     return st.one_of(
-        inner.map(lambda a: (list[a[0]], st.lists(a[1], max_size=3))),
-        inner.map(lambda a: (tuple[a[0], ...], st.lists(a[1], max_size=3).map(tuple))),
-        pairs.map(lambda p: (tuple[p[0][0], p[1][0]], st.tuples(p[0][1], p[1][1]))),
-        hashables.map(lambda a: (set[a[0]], st.sets(a[1], max_size=4))),
-        hashables.map(lambda a: (frozenset[a[0]], st.frozensets(a[1], max_size=4))),
+        inner.map(lambda a: (of(list, a[0]), st.lists(a[1], max_size=3))),
+        inner.map(lambda a: (of(tuple, a[0], ...), st.lists(a[1], max_size=3).map(tuple))),
+        pairs.map(lambda p: (of(tuple, p[0][0], p[1][0]), st.tuples(p[0][1], p[1][1]))),
+        hashables.map(lambda a: (of(set, a[0]), st.sets(a[1], max_size=4))),
+        hashables.map(lambda a: (of(frozenset, a[0]), st.frozensets(a[1], max_size=4))),
         st.tuples(hashables, inner).map(
-            lambda p: (dict[p[0][0], p[1][0]], st.dictionaries(p[0][1], p[1][1], max_size=3))
+            lambda p: (of(dict, p[0][0], p[1][0]), st.dictionaries(p[0][1], p[1][1], max_size=3))
         ),
-        inner.map(lambda a: (Sequence[a[0]], _listed(a[1]) | _listed(a[1]).map(tuple))),
-        hashables.map(lambda a: (AbstractSet[a[0]], st.sets(a[1]) | st.frozensets(a[1]))),
-        inner.map(lambda a: (Mapping[str, a[0]], st.dictionaries(text, a[1], max_size=3))),
+        inner.map(lambda a: (of(Sequence, a[0]), _listed(a[1]) | _listed(a[1]).map(tuple))),
+        hashables.map(lambda a: (of(AbstractSet, a[0]), st.sets(a[1]) | st.frozensets(a[1]))),
+        inner.map(lambda a: (of(Mapping, str, a[0]), st.dictionaries(text, a[1], max_size=3))),
         inner.map(lambda a: (a[0] | None if a[0] is not None else a[0], st.none() | a[1])),
         st.lists(inner, min_size=2, max_size=4).map(
-            lambda many: (Union[tuple(each[0] for each in many)], st.one_of([e[1] for e in many]))  # noqa: UP007
+            lambda many: (of(Union, *(each[0] for each in many)), st.one_of([e[1] for e in many]))
         ),
     )
 
@@ -179,7 +184,7 @@ annotated = st.recursive(anything, _deeper, max_leaves=5)
 """An annotation, and a strategy of values that fit it."""
 
 
-def make_class(kind: str, fields: dict[str, Any]) -> type:
+def make_class(kind: str, fields: dict[str, Any]) -> Any:
     """A class of one kind with these fields."""
     match kind:
         case "dataclass":
@@ -228,13 +233,13 @@ def same(one: Any, other: Any) -> bool:
     if parts is not None:
         return same(parts, parts_of(other))
     if isinstance(one, float):
-        return one == other and math.copysign(1, one) == math.copysign(1, other)
+        return bool(one == other) and math.copysign(1, one) == math.copysign(1, other)
     if isinstance(one, Decimal):
         return one.as_tuple() == other.as_tuple()
     if isinstance(one, datetime | time):
         zones = one.tzinfo, other.tzinfo
         naive = one.replace(tzinfo=None), other.replace(tzinfo=None)
-        return (
+        return bool(
             naive[0] == naive[1]
             and one.fold == other.fold
             and type(zones[0]) is type(zones[1])

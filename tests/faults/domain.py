@@ -1,6 +1,5 @@
 """The domain that faults happen to: counters, whose total says how often each addition counted."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,7 +28,7 @@ class Add(spry.Command):
     def identifiers(self) -> spry.Identifiers:
         return {"name": self.counter}
 
-    def handle(self, actor: object) -> spry.Decision:
+    def handle(self, actor: object) -> Iterator[spry.Event | Exception]:
         match actor:
             case Counter():
                 for part in range(self.parts):
@@ -46,7 +45,7 @@ class Rename(spry.Command):
     def identifiers(self) -> spry.Identifiers:
         return {"name": self.counter}
 
-    def handle(self, actor: object) -> spry.Decision:
+    def handle(self, actor: object) -> Iterator[spry.Event | Exception]:
         match actor:
             case Counter(name=""):
                 yield spry.Rejected(f"there is no counter {self.counter!r}")
@@ -80,14 +79,3 @@ class Renamed(spry.Event):
 
 
 domain = spry.Domain(Counter, Add, Rename, Added, Renamed)
-
-
-class Blocking:
-    """An AsyncStorage for tests that are plain: one event loop that runs each call to its end."""
-
-    def __init__(self, storage: spry.AsyncStorage | spry.AsyncMemoryStorage) -> None:
-        self._counters = storage.repository(Counter)
-        self._runner = asyncio.Runner()
-
-    def handle(self, command: spry.Command, key: str | None = None) -> spry.Results[Counter]:
-        return self._runner.run(self._counters.handle(command, idempotency_key=key))

@@ -55,7 +55,7 @@ class Ledger:
             assert not sizes[command] or stream[-1] in self._of(command), "commands interleave"
             stream.append(event)
             sizes[command] += 1
-        assert sizes == {id: command.size for id, command in self.commands.items()}
+        assert sizes == {key: command.size for key, command in self.commands.items()}
         assert {actor for actor, _ in self.mappings} == set(streams)
         assert {command for _, command in self.mappings} <= set(self.commands)
         for actor, last_event, version in self.snapshots:
@@ -68,25 +68,24 @@ class Ledger:
 
 def read_ledger(engine: sa.Engine) -> Ledger:
     """All of it, as one transaction sees it."""
+    postgresql = engine.dialect.name == "postgresql"
     with engine.connect() as connection:
-        if engine.dialect.name == "postgresql":
-            connection = connection.execution_options(isolation_level="REPEATABLE READ")
-        else:
-            connection.exec_driver_sql("BEGIN")
+        begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ" if postgresql else "BEGIN"
+        connection.exec_driver_sql(begin)
         tables = domain.metadata.tables
         commands, events, maps, snapshots = (tables[name].c for name in TABLES)
         read = Ledger(
             {
-                str(id): Command(type, json.loads(content), key)
-                for id, type, content, key in connection.execute(
+                str(command): Command(kind, json.loads(content), key)
+                for command, kind, content, key in connection.execute(
                     sa.select(
                         commands.id, commands.type, commands.content, commands.idempotency_key
                     )
                 )
             },
             [
-                (str(id), str(actor), sequence, str(command))
-                for id, actor, sequence, command in connection.execute(
+                (str(event), str(actor), sequence, str(command))
+                for event, actor, sequence, command in connection.execute(
                     sa.select(
                         events.id, events.actor_id, events.sequence, events.command_id
                     ).order_by(events.id)

@@ -6,7 +6,7 @@ so that what was asked for was done and nobody was told.
 
 import asyncio
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 import spry_sqla as spry
 from tests.faults.domain import Add, Counter, domain
@@ -73,18 +73,15 @@ class World:
 
     @property
     def pool(self) -> sa.Pool:
-        return self.engine.sync_engine.pool if isinstance(self.engine, AsyncEngine) else self.engine.pool
+        return _plain(self.engine).pool
 
     def storage(self) -> spry.AsyncStorage:
         return spry.AsyncStorage(self.engine, domain)
 
     async def forget_connection(self) -> None:
-        if self.outside is None:
-            return  # its connection is its database
-        if isinstance(self.engine, AsyncEngine):
-            await self.engine.dispose()
-        else:
-            self.engine.dispose()
+        """Have none; but the one to a database in memory is the database."""
+        if self.outside is not None:
+            await _dispose(self.engine)
 
     async def come_to_rest(self) -> None:
         """The connection comes back to the pool, and holds no transaction and no lock."""
@@ -127,7 +124,6 @@ def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], W
             return World(create_async_engine("sqlite+aiosqlite://"), None)
         outside = sa.create_engine(
             url,
-            poolclass=NullPool,
             connect_args={"timeout": 0} if url.startswith("sqlite") else {},
         )
         if name.endswith("thread"):
@@ -148,11 +144,12 @@ async def opened(make_world: Callable[[], World]) -> AsyncIterator[World]:
     try:
         yield world
     finally:
-        if isinstance(world.engine, AsyncEngine):
-            await world.engine.dispose()
-        else:
-            world.engine.dispose()
+        await _dispose(world.engine)
+        if world.outside is not None:
+            world.outside.dispose()
 
+
+Call = Callable[[spry.AsyncRepository[Counter]], Coroutine[Any, Any, None]]
 
 # What is cancelled -------------------------------------------------------------------------------
 
@@ -178,27 +175,31 @@ async def history(counters: spry.AsyncRepository[Counter]) -> None:
         pass
 
 
-async def actors(counters: spry.AsyncRepository[Counter]) -> None:
-    async for _ in counters.actors():
-        pass
-
-
 @pytest.mark.parametrize("answered", [False, True], ids=["while it waits", "when it is answered"])
-@pytest.mark.parametrize("cold", [False, True], ids=["connected", "not connected"])
-@pytest.mark.parametrize("call", [handle, handle_with_key, handle_many, fetch, history, actors])
+@pytest.mark.parametrize(
+    ("call", "begin"),
+    [
+        (handle, "connected"),
+        (handle, "not connected"),
+        (handle, "not checked"),
+        (handle_with_key, "connected"),
+        (handle_many, "connected"),
+        (fetch, "connected"),
+        (fetch, "not connected"),
+        (history, "connected"),
+    ],
+)
 def test_a_call_cancelled_at_each_await_leaves_nothing_behind(
-    make_world: Callable[[], World],
-    call: Callable[[spry.AsyncRepository[Counter]], Awaitable[None]],
-    cold: bool,
-    answered: bool,
+    make_world: Callable[[], World], call: Call, begin: str, answered: bool
 ) -> None:
     async def cancel_each() -> int:
         async with opened(make_world) as world:
             counters = world.storage().repository(Counter)
             await counters.handle(Add("ada"))
             for step in range(1, MOST):
-                if cold:
+                if begin != "connected":
                     await world.forget_connection()
+                if begin == "not checked":
                     counters = world.storage().repository(Counter)
                 try:
                     await asyncio.create_task(cancelled_at(step, answered, call(counters)))
@@ -223,3 +224,60 @@ def test_a_call_cancelled_at_each_await_leaves_nothing_behind(
             return await cancel_each()
 
     assert asyncio.run(bounded()) >= 1
+
+
+# Abandoned and given up ---------------------------------------------------------------------------
+
+
+def test_a_history_that_is_abandoned_holds_no_connection(make_world: Callable[[], World]) -> None:
+    async def abandon() -> None:
+        async with opened(make_world) as world:
+            counters = world.storage().repository(Counter)
+            await counters.handle(Add("ada", parts=5))
+
+            entries = counters.history(name="ada")
+            async for entry in entries:
+                assert entry.version == 1
+                # In the midst of it the only connection serves others.
+                assert (await counters.handle(Add("ada"))).ok
+                break
+            await world.come_to_rest()
+
+            assert (await counters.fetch(name="ada")).total == 6
+
+    asyncio.run(abandon())
+
+
+def test_a_task_that_waits_for_a_connection_may_be_cancelled(
+    make_world: Callable[[], World],
+) -> None:
+    async def give_up() -> None:
+        async with opened(make_world) as world:
+            counters = world.storage().repository(Counter)
+            await counters.handle(Add("ada"))
+
+            many = [asyncio.create_task(counters.handle(Add("ada"))) for _ in range(8)]
+            await asyncio.sleep(0)
+            for task in many[::2]:
+                task.cancel()
+            answers = await asyncio.wait_for(asyncio.gather(*many, return_exceptions=True), LONG)
+
+            await world.come_to_rest()
+            assert all(isinstance(answer, spry.Results) for answer in answers[1::2])
+            state = await counters.fetch(name="ada")
+            assert 5 <= state.total <= 9
+            versions = [entry.version async for entry in counters.history(name="ada")]
+            assert versions == list(range(1, state.total + 1))
+
+    asyncio.run(give_up())
+
+
+async def _dispose(engine: AsyncEngine | sa.Engine) -> None:
+    if isinstance(engine, AsyncEngine):
+        await engine.dispose()
+    else:
+        engine.dispose()
+
+
+def _plain(engine: AsyncEngine | sa.Engine) -> sa.Engine:
+    return engine.sync_engine if isinstance(engine, AsyncEngine) else engine

@@ -16,9 +16,7 @@ def until(condition: Callable[[], object], what: str, *, seconds: float = LONG) 
         time.sleep(0.002)
 
 
-async def until_async(
-    condition: Callable[[], object], what: str, *, seconds: float = LONG
-) -> None:
+async def until_async(condition: Callable[[], object], what: str, *, seconds: float = LONG) -> None:
     """As `until`, while other tasks go on."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -8,7 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from spry_sqla.schema import ActorTables, SharedTables, actor_tables, shared_tables
+from spry_sqla.schema import (
+    ActorTables,
+    SharedTables,
+    UtcDateTime,
+    actor_tables,
+    shared_tables,
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def _any(column: sa.Column[Any]) -> object:
             return uuid.uuid4().bytes * 2
         case sa.Text():
             return column.name
-        case _ if column.type.python_type is datetime:
+        case UtcDateTime():
             return datetime(2026, 1, 31, 23, 59, 59, 1, tzinfo=UTC)
         case _:
             return "{}"

@@ -9,7 +9,7 @@ from sqlalchemy.schema import conv
 
 from spry_sqla import records
 from spry_sqla.schema import FORMAT, LIMIT
-from tests.schema.rooms import Room, room, store
+from tests.schema.rooms import Room, room, row, store
 
 LONG = ["A" + "b" * 76 + last for last in "cd"]
 """Two names of 78 bytes, which PostgreSQL would cut to one."""
@@ -151,14 +151,8 @@ def test_sqlite_wants_the_transaction_number_from_the_adapter(sqlite_url: str) -
     player.commands.metadata.create_all(engine)
 
     with engine.begin() as connection, pytest.raises(sa.exc.IntegrityError, match="NOT NULL"):
-        connection.execute(sa.insert(player.events), store_values(player.events))
+        connection.execute(sa.insert(player.events), row(player.events))
     engine.dispose()
-
-
-def store_values(table: sa.Table) -> dict[str, Any]:
-    from tests.schema.rooms import row
-
-    return row(table)
 
 
 CONVENTION = {

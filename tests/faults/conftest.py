@@ -1,0 +1,33 @@
+"""A PostgreSQL of these tests' own, which listens on TCP and may be crashed."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from tests.faults.domain import domain
+from tests.postgres import PostgresServer
+
+
+@pytest.fixture(scope="package")
+def tcp_server() -> Iterator[PostgresServer]:
+    """A server that no other tests use."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = PostgresServer({"listen_addresses": "127.0.0.1", "port": port})
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def tcp_url(tcp_server: PostgresServer) -> Iterator[str]:
+    """The URL of a database on it with the tables of the counters."""
+    with tcp_server.database() as url:
+        engine = sa.create_engine(url)
+        domain.metadata.create_all(engine)
+        engine.dispose()
+        yield url
