@@ -8,6 +8,7 @@ and is an error that says so where it cannot.
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from spry_sqla.clock import Clock, ceiling_of, time_of, timestamp_of
@@ -200,10 +201,18 @@ def replayed(
 
 def snapshot_of(context: Context[A], replay: Replay[A]) -> SnapshotRecord | None:
     """A snapshot of a state; None where the state holds what cannot be kept."""
+    codec = context.kind.codec
     try:
-        state = context.kind.codec.encode(replay.state)
+        state = codec.encode(replay.state)
     except UnusableValue as error:
         _log.warning("took no snapshot: %s", error)
+        return None
+    if lost := _undeclared(replay.state, codec.decode(state)):
+        _log.warning(
+            "took no snapshot: %s has the attribute %s, which is no field; declare it",
+            context.kind.cls.__qualname__,
+            lost,
+        )
         return None
     snapshot_id = context.clock.next()
     return SnapshotRecord(
@@ -218,6 +227,20 @@ def snapshot_of(context: Context[A], replay: Replay[A]) -> SnapshotRecord | None
         replay.last,
         replay.version,
         timestamp_of(snapshot_id),
+    )
+
+
+def _undeclared(state: object, restored: object) -> str | None:
+    """An attribute that a state would lose in a snapshot; cached properties come back."""
+    kept = getattr(restored, "__dict__", {}).keys()
+    lost = getattr(state, "__dict__", {}).keys() - kept
+    return next(
+        (
+            name
+            for name in sorted(lost)
+            if not isinstance(getattr(type(state), name, None), cached_property)
+        ),
+        None,
     )
 
 

@@ -85,6 +85,10 @@ class Store(Protocol):
         """Answer an operation without the logic: how rows of a foreign origin are put in."""
         ...
 
+    def rival(self, first: Callable[[Append], Append | None]) -> None:
+        """Let another writer be first at each append: with what `first` makes of it, if anything."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -132,6 +136,16 @@ class PlainStore:
     def perform(self, operation: Read | Append) -> Any:
         return self._storage._answer(operation)
 
+    def rival(self, first: Callable[[Append], Append | None]) -> None:
+        answer = self._storage._answer
+
+        def answer_later(operation: Read | Append) -> Any:
+            if isinstance(operation, Append) and (rival := first(operation)) is not None:
+                answer(rival)
+            return answer(operation)
+
+        self._storage._answer = answer_later
+
     def close(self) -> None:
         self._storage.close()
 
@@ -152,6 +166,16 @@ class AwaitedStore:
             return await self._storage._answer(operation)
 
         return self._runner.run(answer())
+
+    def rival(self, first: Callable[[Append], Append | None]) -> None:
+        answer = self._storage._answer
+
+        async def answer_later(operation: Read | Append) -> Any:
+            if isinstance(operation, Append) and (rival := first(operation)) is not None:
+                await answer(rival)
+            return await answer(operation)
+
+        self._storage._answer = answer_later
 
     def close(self) -> None:
         self._runner.run(self._storage.close())

@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.backends import BACKENDS, Backend
 from tests.postgres import PostgresServer
+
+settings.register_profile("thorough", max_examples=2_000)
+"""`pytest --hypothesis-profile=thorough` draws twenty times as many examples."""
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +54,7 @@ def backends(request: pytest.FixtureRequest) -> Iterator["Backends"]:
         each.stop()
 
 
-@pytest.fixture(params=list(BACKENDS))
+@pytest.fixture(scope="session", params=list(BACKENDS))
 def backend(request: pytest.FixtureRequest, backends: "Backends") -> Backend:
     """Each backend in turn; `backend.start(domain)` is an empty storage on it."""
     return backends[request.param]

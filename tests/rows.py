@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import msgspec
+
 import spry_sqla as spry
 from spry_sqla.clock import Clock, process_clock, timestamp_of
 from spry_sqla.domain import ActorKind
@@ -118,3 +120,28 @@ def stored_id(store: Store, actor: type, **identifiers: spry.Scalar) -> str:
 def _target(kind: ActorKind[Any], identifiers: spry.Identifiers) -> Target:
     text = canonical(identifiers)
     return Target(digest(text), actor_id(kind.name, text))
+
+
+def as_another(event: EventRecord) -> EventRecord:
+    """The event with another id: what another writer would have stored in its place."""
+    return msgspec.structs.replace(event, id=process_clock.next())
+
+
+def rival_of(operation: Append) -> Append:
+    """The same decision, of somebody who was a little faster."""
+    return Append(operation.actor, events=[as_another(event) for event in operation.events])
+
+
+def anew(operation: Append) -> Append:
+    """The whole append under other ids: the same command, sent by another process."""
+    (command,) = operation.commands
+    new = process_clock.next()
+    return Append(
+        operation.actor,
+        [msgspec.structs.replace(command, id=new)],
+        [msgspec.structs.replace(as_another(each), command_id=new) for each in operation.events],
+        [
+            msgspec.structs.replace(each, id=process_clock.next(), command_id=new)
+            for each in operation.mappings
+        ],
+    )

@@ -4,14 +4,13 @@ Stopped at any moment, it goes on where it was at the next run: what is stored i
 and the keys of the commands tell what that is.
 """
 
+import shlex
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy.pool import ConnectionPoolEntry
 
 import spry_sqla as spry
 from spry_sqla.demo import flights, report
@@ -38,20 +37,17 @@ def run(database: str, file: Path | None, console: Console) -> bool:
     name = DAY if file is None else file.name
     engine = _engine(database)
     flights.domain.metadata.create_all(engine)
-    storage = spry.Storage(engine, flights.domain)
-
     tally, replayed = Tally(), report.Figures()
+    tails = report.tails_of(rows)
     before = report.commands_stored(engine)
-    with _progress(console) as progress:
+    with spry.Storage(engine, flights.domain) as storage, _progress(console) as progress:
         playing = progress.add_task(f"Playing {name}", total=len(rows))
         for count in play(storage, rows, name, tally):
             progress.advance(playing, count)
-        tails = report.tails_of(rows)
         replaying = progress.add_task("Replaying actors", total=len(rows) + len(tails))
         for _ in report.replay(storage, rows, tails, replayed):
             progress.advance(replaying)
     after = report.commands_stored(engine)
-    storage.close()
     engine.dispose()
 
     stored = {kind: count - before.get(kind, 0) for kind, count in after.items()}
@@ -71,6 +67,8 @@ def _engine(database: str) -> sa.Engine:
     kind = url.get_backend_name()
     if kind not in ("sqlite", "postgresql"):
         raise DatabaseUnusable(f"the demo does not run on {kind}; give another URL: {looks}")
+    if url.drivername in ("sqlite", "sqlite+pysqlite") and not url.query:
+        return spry.sqlite_engine(url.database or ":memory:")
     try:
         engine = sa.create_engine(url)
     except sa.exc.NoSuchModuleError as error:
@@ -82,14 +80,7 @@ def _engine(database: str) -> sa.Engine:
         ) from error
     if engine.dialect.is_async:
         raise DatabaseUnusable(f"the demo runs without asyncio: {url.drivername} does not; {looks}")
-    if kind == "sqlite":
-        sa.event.listen(engine, "connect", _write_ahead)
     return engine
-
-
-def _write_ahead(connection: Any, _: ConnectionPoolEntry) -> None:
-    """Let readers read while the demo writes, and a commit cost one fsync less."""
-    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _progress(console: Console) -> Progress:
@@ -114,7 +105,13 @@ def _where(url: sa.URL) -> list[str]:
             database=url.database,
             query=url.query,
         ).render_as_string()
-        return [f"The data lies in {shown}; look at it:", f"  psql '{address}' -c '{query}'"]
+        return [
+            f"The data lies in {shown}; look at it:",
+            f'  psql {shlex.quote(address)} -c "{query}"',
+        ]
     if url.database in (None, "", ":memory:"):
         return ["The data lay in memory and is gone; give --database to keep it."]
-    return [f"The data lies in {url.database}; look at it:", f'  sqlite3 {url.database} "{query}"']
+    return [
+        f"The data lies in {url.database}; look at it:",
+        f'  sqlite3 {shlex.quote(url.database)} "{query}"',
+    ]

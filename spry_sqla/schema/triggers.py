@@ -299,24 +299,27 @@ def _postgresql_begin(on: _On, bind: _Bind) -> None:
 
 
 def _postgresql_finish(on: _On, bind: _Bind) -> None:
-    if _locked(bind):
+    if _held(bind):
         _run(_after(on, bind.dialect), bind)
 
 
 _LOCKING = f"PERFORM pg_advisory_xact_lock({_LOCK})"
 
+_HELD = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+    f"AND classid = {_LOCK >> 32} AND objid = {_LOCK & 0xFFFFFFFF} AND pid = pg_backend_pid())"
+)
+
 
 def _locked(bind: _Bind) -> bool:
     """Take the lock until the transaction ends; False if that was the end of the statement."""
-    _run([_block(_LOCKING)], bind)
-    if isinstance(bind, MockConnection):
-        return True
-    held = sa.text(
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
-        f"AND classid = {_LOCK >> 32} AND objid = {_LOCK & 0xFFFFFFFF} "
-        "AND pid = pg_backend_pid())"
-    )
-    return bool(bind.scalar(held))
+    if isinstance(bind, MockConnection) or not _held(bind):
+        _run([_block(_LOCKING)], bind)
+    return _held(bind)
+
+
+def _held(bind: _Bind) -> bool:
+    return isinstance(bind, MockConnection) or bool(bind.scalar(_HELD))
 
 
 def _block(body: str) -> str:

@@ -188,4 +188,4 @@ def test_every_backend_shows_what_the_model_shows(backends: Backends) -> None:
     import os
     every = [backends[name] for name in os.environ.get("ONLY", ",".join(BACKENDS)).split(",")]
 
-    run_state_machine_as_test(lambda: Machine(every), settings=settings(max_examples=30, deadline=None, phases=(Phase.reuse, Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck)))
+    run_state_machine_as_test(lambda: Machine(every), settings=settings(max_examples=int(os.environ.get("N","5")), deadline=None, phases=(Phase.reuse, Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck)))

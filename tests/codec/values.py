@@ -235,7 +235,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, float):
         return bool(one == other) and math.copysign(1, one) == math.copysign(1, other)
     if isinstance(one, Decimal):
-        return one.as_tuple() == other.as_tuple()
+        return bool(one.as_tuple() == other.as_tuple())
     if isinstance(one, datetime | time):
         zones = one.tzinfo, other.tzinfo
         naive = one.replace(tzinfo=None), other.replace(tzinfo=None)

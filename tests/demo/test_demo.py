@@ -38,7 +38,7 @@ def demo(folder: Path, *options: str | Path) -> subprocess.CompletedProcess[str]
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
 
@@ -117,12 +117,12 @@ def stop_half_way(folder: Path, url: str, file: Path, how: signal.Signals) -> tu
         # Started in the background, these tests would hand on that Ctrl-C is ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while departures(url) < 500 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert process.poll() is None, "the demo was over before it could be stopped"
         process.send_signal(how)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
         return process.returncode, said
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(folder: Path, *command: str | Path) -> str:
     done = subprocess.run(
-        [*map(str, command)], cwd=folder, capture_output=True, text=True, timeout=600, check=False
+        [*map(str, command)], cwd=folder, capture_output=True, text=True, timeout=1200, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

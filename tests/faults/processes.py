@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 120.0
+SECONDS = 400.0
 """How long threads and processes may take at most."""
 
 _context = multiprocessing.get_context("forkserver")

@@ -92,11 +92,7 @@ def write_awaiting(number: int, barrier: Barrier, file: str) -> int:
 
 @pytest.mark.slow
 @on_both
-def test_processes_write_to_one_file_through_aiosqlite(
-    engine: sa.Engine, open_engine: Open, file: str
-) -> None:
-    assert open_engine
-
+def test_processes_write_to_one_file_through_aiosqlite(engine: sa.Engine, file: str) -> None:
     stored = in_processes(4, write_awaiting, file)
 
     assert stored == [4 * COMMANDS // 10] * 4
@@ -136,10 +132,7 @@ def test_a_history_that_is_read_while_others_write_hinders_nobody(engine: sa.Eng
 
 
 @on_both
-def test_a_writer_waits_while_another_holds_the_file(
-    engine: sa.Engine, open_engine: Open, file: str
-) -> None:
-    assert open_engine
+def test_a_writer_waits_while_another_holds_the_file(engine: sa.Engine, file: str) -> None:
     counters = spry.Storage(engine, domain).repository(Counter)
     counters.handle(Add("ada"))
     other = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
@@ -155,10 +148,7 @@ def test_a_writer_waits_while_another_holds_the_file(
 
 
 @on_both
-def test_a_reader_does_not_wait_while_another_holds_the_file(
-    engine: sa.Engine, open_engine: Open, file: str
-) -> None:
-    assert open_engine
+def test_a_reader_does_not_wait_while_another_holds_the_file(engine: sa.Engine, file: str) -> None:
     counters = spry.Storage(engine, domain).repository(Counter)
     counters.handle(Add("ada"))
     other = sqlite3.connect(file, timeout=0, isolation_level=None)

@@ -53,9 +53,7 @@ def fill(counters: spry.Repository[Counter], command: Add) -> int:
     for count in range(1_000):
         try:
             counters.handle(command)
-        except spry.StorageFailure as error:
-            assert "nothing was stored" in str(error)
-            assert "xxx" not in str(error)
+        except spry.StorageFailure:
             return count
     raise AssertionError("the disk is never full")
 
@@ -145,9 +143,7 @@ def small_url(tcp_server: PostgresServer) -> Iterator[tuple[str, Path]]:
     ):
         admin.execute(f"CREATE TABLESPACE small LOCATION '{folder / 'space'}'")
         try:
-            engine = sa.create_engine(
-                url, connect_args={"options": "-c default_tablespace=small"}
-            )
+            engine = sa.create_engine(url, connect_args={"options": "-c default_tablespace=small"})
             domain.metadata.create_all(engine)
             engine.dispose()
             yield url, folder

@@ -86,7 +86,7 @@ def test_a_name_that_sqlite_keeps_to_itself_is_refused() -> None:
 
 
 def test_two_actors_that_would_share_a_table_are_refused_by_name() -> None:
-    with pytest.raises(DuplicateName, match="'player_character'.*'PlayerCharacter' has it"):
+    with pytest.raises(DuplicateName, match=r"'player_character'.*'PlayerCharacter' has it"):
         room("PlayerCharacter", "player_character")
 
 

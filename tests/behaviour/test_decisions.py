@@ -1,0 +1,180 @@
+"""The forms that a decision can take, and those that are mistakes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import spry_sqla as spry
+from tests.backends import Backend
+from tests.domains import player
+from tests.domains.player import CreatePlayer, Hit, Player, PlayerHit, Stumble
+from tests.rows import rival_of
+
+DECISIONS: dict[str, Callable[[], Any]] = {
+    "None": lambda: None,
+    "an event": lambda: PlayerHit(1),
+    "an error": lambda: spry.Rejected("no"),
+    "an error of the application's own": lambda: LookupError("no"),
+    "a list": lambda: [PlayerHit(1), PlayerHit(2)],
+    "a tuple": lambda: (PlayerHit(1),),
+    "an empty list": lambda: [],
+    "a generator": lambda: (PlayerHit(points) for points in (1, 2, 3)),
+    "an empty generator": lambda: iter(()),
+    "errors among events": lambda: [PlayerHit(1), spry.Rejected("a"), PlayerHit(2), OSError("b")],
+    "an exception class": lambda: spry.Rejected,
+    "a list with an exception class": lambda: [PlayerHit(1), spry.Rejected],
+    "an event class": lambda: PlayerHit,
+    "a text": lambda: "no",
+    "a number": lambda: 42,
+    "None among events": lambda: [PlayerHit(1), None],
+    "a dict": lambda: {"points": 1},
+    "an unregistered event": lambda: Unregistered(),
+    "unregistered events": lambda: [PlayerHit(1), Unregistered()],
+}
+
+
+@dataclass(frozen=True)
+class Decide(player.OfPlayer):
+    what: str
+
+    def handle(self, actor: object) -> Any:
+        return DECISIONS[self.what]()
+
+
+@dataclass(frozen=True)
+class Unregistered(spry.Event):
+    def apply(self, actor: object) -> None: ...
+
+
+def domain() -> spry.Domain:
+    return spry.Domain(*player.TYPES, Decide)
+
+
+@pytest.mark.parametrize(
+    ("decision", "hits"),
+    [
+        *[("None", []), ("an empty list", []), ("an empty generator", [])],
+        *[("an event", [1]), ("a list", [1, 2]), ("a tuple", [1]), ("a generator", [1, 2, 3])],
+    ],
+)
+def test_a_decision_is_any_number_of_events_in_any_form(
+    backend: Backend, decision: str, hits: list[int]
+) -> None:
+    players = backend.start(domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    results = players.handle(Decide("Ada", decision))
+
+    assert results.ok
+    assert results.events == [PlayerHit(points) for points in hits]
+    assert players.fetch(name="Ada").wounds == hits
+
+
+@pytest.mark.parametrize(
+    ("decision", "errors"),
+    [
+        ("an error", [spry.Rejected]),
+        ("an error of the application's own", [LookupError]),
+        ("errors among events", [spry.Rejected, OSError]),
+    ],
+)
+def test_any_error_in_a_decision_means_that_nothing_is_stored(
+    backend: Backend, decision: str, errors: list[type[Exception]]
+) -> None:
+    store = backend.start(domain())
+    players = store.repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    results = players.handle(Decide("Ada", decision))
+
+    assert [type(error) for error in results.errors] == errors
+    assert results.events == []
+    assert players.fetch(name="Ada") == results.modified == Player("Ada", 100)
+    assert backend.count(store.domain.actor(Player), "commands") == 1
+
+
+@pytest.mark.parametrize(
+    ("decision", "error", "hint"),
+    [
+        ("an exception class", spry.DefinitionError, "instances"),
+        ("a list with an exception class", spry.DefinitionError, "instances"),
+        ("an event class", spry.DefinitionError, "instances"),
+        ("a text", spry.DefinitionError, "str"),
+        ("a number", spry.DefinitionError, "int"),
+        ("a dict", spry.DefinitionError, "dict"),
+        ("None among events", spry.DefinitionError, "NoneType"),
+        ("an unregistered event", spry.NotRegistered, "Unregistered"),
+        ("unregistered events", spry.NotRegistered, "Unregistered"),
+    ],
+)
+def test_what_is_no_decision_is_a_mistake_that_stores_nothing(
+    backend: Backend, decision: str, error: type[Exception], hint: str
+) -> None:
+    players = backend.start(domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    with pytest.raises(error, match=hint) as caught:
+        players.handle(Decide("Ada", decision))
+
+    assert "Decide" in str(caught.value)
+    assert players.fetch(name="Ada") == Player("Ada", 100)
+
+
+def test_an_exception_that_is_raised_propagates_and_nothing_is_stored(backend: Backend) -> None:
+    store = backend.start(domain())
+    players = store.repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    with pytest.raises(ZeroDivisionError, match="a bug of the application"):
+        players.handle(Stumble("Ada"))
+
+    assert players.fetch(name="Ada") == Player("Ada", 100)
+    assert players.handle(Hit("Ada", 1)).modified == Player("Ada", 99, [1])
+    assert backend.count(store.domain.actor(Player), "commands") == 2
+
+
+@dataclass(frozen=True)
+class Explode(spry.Event):
+    def apply(self, actor: object) -> None:
+        raise FloatingPointError("a bug in apply")
+
+
+@dataclass(frozen=True)
+class Ignite(player.OfPlayer):
+    def handle(self, actor: object) -> spry.Decision:
+        yield PlayerHit(1)
+        yield Explode()
+
+
+def test_an_exception_in_apply_propagates_and_nothing_is_stored(backend: Backend) -> None:
+    store = backend.start(spry.Domain(*player.TYPES, Explode, Ignite))
+    players = store.repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    with pytest.raises(FloatingPointError, match="a bug in apply"):
+        players.handle(Ignite("Ada"))
+
+    assert players.fetch(name="Ada") == Player("Ada", 100)
+    assert backend.count(store.domain.actor(Player), "events") == 1
+
+
+def test_a_decision_is_made_anew_when_another_writer_was_first(backend: Backend) -> None:
+    store = backend.start(domain())
+    players = store.repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    rivals: list[Any] = []
+
+    def one_hit(append: Any) -> Any:
+        if rivals:
+            return None
+        rivals.append(append)
+        return rival_of(append)
+
+    store.rival(one_hit)
+    results = players.handle(Hit("Ada", 30))
+
+    assert results.original == Player("Ada", 70, [30])
+    assert results.modified == Player("Ada", 40, [30, 30])
+    assert [entry.version for entry in players.history(name="Ada")] == [1, 2, 3]

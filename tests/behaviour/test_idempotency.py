@@ -1,0 +1,177 @@
+"""The same key and command run once and answer the same; another command is refused."""
+
+import pytest
+
+import spry_sqla as spry
+from spry_sqla.operations import Append
+from tests.backends import Backend
+from tests.domains import player
+from tests.domains.player import Beat, CreatePlayer, Curse, Hit, Player, PlayerHit, Rename
+from tests.rows import anew
+
+
+def test_the_same_key_and_command_run_once_and_answer_the_same(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    first = players.handle(Beat("Ada", (1, 2)), idempotency_key="k")
+    players.handle(Hit("Ada", 3))
+
+    again = players.handle(Beat("Ada", (1, 2)), idempotency_key="k")
+
+    assert again == first
+    assert again.original == Player("Ada", 100)
+    assert again.modified == Player("Ada", 97, [1, 2])
+    assert players.fetch(name="Ada").wounds == [1, 2, 3]
+
+
+@pytest.mark.parametrize("revision", [0, 1])
+def test_it_does_so_after_a_restart_and_with_newer_code(backend: Backend, revision: int) -> None:
+    meta = spry.ActorMeta(snapshot_frequency=1)
+    players = backend.start(player.domain(meta)).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    first = players.handle(Hit("Ada", 1), idempotency_key="k")
+    players.handle(Hit("Ada", 2))
+
+    other = spry.ActorMeta(snapshot_frequency=1, revision=revision)
+    players = backend.open(player.domain(other)).repository(Player)
+
+    assert players.handle(Hit("Ada", 1), idempotency_key="k") == first
+    assert players.fetch(name="Ada").wounds == [1, 2]
+
+
+def test_it_does_so_after_the_actor_was_renamed(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    first = players.handle(Rename("Ada", "Eve"), idempotency_key="k")
+
+    assert players.handle(Rename("Ada", "Eve"), idempotency_key="k") == first
+
+
+@pytest.mark.parametrize("other", [Hit("Ada", 2), Hit("Bob", 1), Beat("Ada", (1,))])
+def test_the_same_key_with_another_command_is_an_error(
+    backend: Backend, other: spry.Command
+) -> None:
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+    players.handle_many([CreatePlayer("Ada"), CreatePlayer("Bob")])
+    players.handle(Hit("Ada", 1), idempotency_key="k")
+
+    with pytest.raises(spry.KeyReused):
+        players.handle(other, idempotency_key="k")
+
+    assert players.fetch(name="Ada").wounds == [1]
+    assert players.fetch(name="Bob").wounds == []
+    assert backend.count(store.domain.actor(Player), "commands") == 3
+
+
+def test_other_metadata_is_no_other_command(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    first = players.handle(CreatePlayer("Ada"), idempotency_key="k", metadata={"try": 1})
+
+    again = players.handle(CreatePlayer("Ada"), idempotency_key="k", metadata={"try": 2})
+
+    assert again == first
+    assert [entry.metadata for entry in players.history(name="Ada")] == [{"try": 1}]
+
+
+def test_a_key_whose_command_was_refused_is_still_free(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+
+    refused = players.handle(Hit("Ada", 1), idempotency_key="k")
+    players.handle(CreatePlayer("Ada"))
+    handled = players.handle(Hit("Ada", 1), idempotency_key="k")
+
+    assert not refused.ok
+    assert handled.events == [PlayerHit(1)]
+
+
+def test_a_key_is_unique_within_a_batch(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+
+    results = players.handle_many(
+        [CreatePlayer("Ada"), Hit("Ada", 1), Hit("Ada", 1)], idempotency_keys=["a", "b", "b"]
+    )
+
+    assert results[1] == results[2]
+    assert players.fetch(name="Ada").wounds == [1]
+
+
+def test_a_key_reused_within_a_batch_stores_nothing_of_it(backend: Backend) -> None:
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+
+    with pytest.raises(spry.KeyReused):
+        players.handle_many(
+            [CreatePlayer("Ada"), Hit("Ada", 1), Hit("Ada", 2)], idempotency_keys=[None, "k", "k"]
+        )
+
+    assert backend.count(store.domain.actor(Player), "commands") == 0
+
+
+def test_a_batch_may_mix_what_was_handled_before_and_what_is_new(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    first = players.handle(Hit("Ada", 1), idempotency_key="a")
+
+    results = players.handle_many(
+        [Hit("Ada", 1), Hit("Ada", 2), Hit("Ada", 0)], idempotency_keys=["a", "b", "c"]
+    )
+
+    assert results[0] == first
+    assert results[1].original.wounds == [1]
+    assert players.fetch(name="Ada").wounds == [1, 2]
+
+
+def test_what_is_done_to_the_first_outcome_does_not_reach_the_second(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    commands = [Curse("Ada", deadly=True)] * 2
+
+    first, second = players.handle_many(commands, idempotency_keys=["k", "k"])
+    first.modified.wounds.append(99)
+    first.events.clear()
+
+    assert second.modified == Player("Ada", 0, [100])
+    assert second.events == [PlayerHit(100)]
+
+
+@pytest.mark.parametrize("key", ["k", " ", "a" * 500, "ключ", "🗝", "'; DROP TABLE", "%s:1\\"])
+def test_a_key_is_any_text(backend: Backend, key: str) -> None:
+    players = backend.start(player.domain()).repository(Player)
+
+    first = players.handle(CreatePlayer("Ada"), idempotency_key=key)
+
+    assert players.handle(CreatePlayer("Ada"), idempotency_key=key) == first
+
+
+@pytest.mark.parametrize("key", ["", 1, b"k", "a\0b", "\ud800"], ids=ascii)
+def test_what_is_no_text_that_can_be_kept_is_no_key(backend: Backend, key: str) -> None:
+    players = backend.start(player.domain()).repository(Player)
+
+    with pytest.raises(spry.UnusableValue, match="idempotency key"):
+        players.handle(CreatePlayer("Ada"), idempotency_key=key)
+
+    assert not players.exists(name="Ada")
+
+
+def test_of_two_callers_at_once_the_later_one_gets_the_first_outcome(backend: Backend) -> None:
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    first: list[Append] = []
+
+    def the_same(append: Append) -> Append | None:
+        if first:
+            return None
+        # The very same command of another process, under ids of its own.
+        again = anew(append)
+        first.append(again)
+        return again
+
+    store.rival(the_same)
+    results = players.handle(Hit("Ada", 30), idempotency_key="k")
+
+    assert results.events == [PlayerHit(30)]
+    assert results.modified == Player("Ada", 70, [30])
+    assert players.fetch(name="Ada").wounds == [30]
+    assert backend.count(store.domain.actor(Player), "commands") == 2

@@ -1,0 +1,232 @@
+"""Who is reached by which identifiers, on every backend."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from itertools import combinations
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import spry_sqla as spry
+from tests.backends import Backend
+from tests.behaviour.examples import examples
+from tests.behaviour.model import name_of
+from tests.domains import account, player, seats
+from tests.domains.account import Account, Branch, Number, Pay
+from tests.domains.player import CreatePlayer, Hit, Player, Rename
+from tests.domains.seats import Reserve, Seat
+
+ONE = UUID(int=1)
+NUMBERS: list[Number] = [
+    *(1, "1", True, Decimal(1), ONE, str(ONE), Branch.SOUTH, 2, "SOUTH", Branch.NORTH, "north"),
+    *(date(2020, 1, 1), datetime(2020, 1, 1), "2020-01-01", datetime(2020, 1, 1, tzinfo=UTC)),
+    *("", " ", "a", "A", "á", "a ", "null", "{}", '{"number":1}', 0, False, -1, 2**70),
+]
+
+
+def test_the_order_of_the_names_does_not_matter(backend: Backend) -> None:
+    places = backend.start(seats.domain()).repository(Seat)
+
+    places.handle(Reserve(row=1, number="a", first="row"))
+    places.handle(Reserve(row=1, number="a", first="number"))
+
+    assert places.fetch(row=1, number="a").reserved == 2
+    assert places.fetch({"number": "a", "row": 1}).reserved == 2
+    assert len(list(places.actors())) == 1
+
+
+def test_values_of_different_types_are_different_actors(backend: Backend) -> None:
+    accounts = backend.start(account.domain()).repository(Account)
+
+    for place, number in enumerate(NUMBERS):
+        accounts.handle(Pay(number, Decimal(place + 1))).unwrap()
+
+    for place, number in enumerate(NUMBERS):
+        assert accounts.fetch(number=number).balance == place + 1
+    assert list(accounts.actors()) == [{"number": number} for number in NUMBERS]
+    assert [type(each["number"]) for each in accounts.actors()] == list(map(type, NUMBERS))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Zo\u00eb", "Zoe\u0308"),
+        (Decimal("1.0"), Decimal("1.00")),
+        (Decimal(100), Decimal("1E+2")),
+        (Decimal(0), Decimal("-0")),
+        (
+            datetime(2020, 1, 1, 12, tzinfo=UTC),
+            datetime(2020, 1, 1, 13, tzinfo=timezone(timedelta(hours=1))),
+        ),
+    ],
+)
+def test_two_ways_to_write_one_value_are_one_actor(
+    backend: Backend, one: Number, other: Number
+) -> None:
+    accounts = backend.start(account.domain()).repository(Account)
+
+    accounts.handle(Pay(one, Decimal(1)))
+    accounts.handle(Pay(other, Decimal(2)))
+
+    assert accounts.fetch(number=one).balance == accounts.fetch(number=other).balance == 3
+    assert len(list(accounts.actors())) == 1
+
+
+numbers = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+    st.integers(-2, 2),
+    st.integers(),
+    st.booleans(),
+    st.uuids(),
+    st.dates(),
+    st.datetimes(),
+    st.decimals(allow_nan=False, allow_infinity=False, places=2),
+    st.sampled_from(Branch),
+)
+
+
+@examples(12)
+@given(drawn=st.lists(numbers, min_size=1, max_size=8))
+def test_any_two_identifiers_reach_one_actor_only_when_they_are_the_same(
+    backend: Backend, drawn: list[Number]
+) -> None:
+    accounts = backend.start(account.domain()).repository(Account)
+
+    accounts.handle_many([Pay(number, Decimal(1)) for number in drawn])
+
+    same = [name_of({"number": number}) for number in drawn]
+    assert len(list(accounts.actors())) == len(set(same))
+    for number, name in zip(drawn, same, strict=True):
+        assert accounts.fetch(number=number).balance == same.count(name)
+
+
+def test_two_databases_derive_the_same_id_for_the_same_identifiers(backend: Backend) -> None:
+    from tests.rows import stored
+
+    ids = set()
+    for _ in range(2):
+        store = backend.start(player.domain())
+        store.repository(Player).handle(CreatePlayer("Ada"))
+        ids.add(stored(store, Player, name="Ada").actor_id)
+
+    assert len(ids) == 1
+
+
+def test_old_and_new_identifiers_reach_an_actor_for_ever(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    players.handle(Rename("Ada", "Eve"))
+    players.handle(Rename("Eve", "Ida"))
+
+    for earlier in ("Ada", "Eve", "Ida"):
+        assert players.fetch(name=earlier) == Player("Ida", 100)
+        assert players.handle(Hit(earlier, 0)).ok
+    assert list(players.actors()) == [{"name": "Ida"}]
+    assert len(list(players.history(name="Ada"))) == 3
+
+
+def test_an_actor_can_go_back_to_earlier_identifiers(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    players.handle(Rename("Ada", "Eve"))
+
+    results = players.handle(Rename("Eve", "Ada"))
+
+    assert results.unwrap() == players.fetch(name="Eve") == Player("Ada", 100)
+
+
+@pytest.mark.parametrize("earlier", ["Bob", "Bea"])
+def test_identifiers_of_another_actor_cannot_be_taken(backend: Backend, earlier: str) -> None:
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+    players.handle_many([CreatePlayer("Ada"), CreatePlayer("Bob"), Rename("Bob", "Bea")])
+
+    results = players.handle(Rename("Ada", earlier))
+
+    assert [type(error) for error in results.errors] == [spry.IdentifiersTaken]
+    assert "Rename" in str(results.errors[0])
+    assert "Player" in str(results.errors[0])
+    assert results.modified == players.fetch(name="Ada") == Player("Ada", 100)
+    assert players.fetch(name=earlier) == Player("Bea", 100)
+    assert backend.count(store.domain.actor(Player), "commands") == 3
+
+
+def test_earlier_identifiers_are_never_given_to_a_new_actor(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle_many([CreatePlayer("Ada"), Rename("Ada", "Eve")])
+
+    results = players.handle(CreatePlayer("Ada"))
+
+    assert [str(error) for error in results.errors] == ["the name is taken"]
+    assert len(list(players.actors())) == 1
+
+
+def test_two_actors_cannot_take_the_same_identifiers_at_once(backend: Backend) -> None:
+    from spry_sqla.operations import Append
+
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+    players.handle_many([CreatePlayer("Ada"), CreatePlayer("Bob")])
+    bob = list(players.history(name="Bob"))
+    assert bob
+    rival_store = backend.open(player.domain())
+    from tests.rows import stored_id
+
+    bob_id = stored_id(rival_store, Player, name="Bob")
+    rivals: list[Append] = []
+
+    def bob_is_first(append: Append) -> Append | None:
+        import msgspec
+
+        from spry_sqla.clock import process_clock
+
+        if rivals:
+            return None
+        rivals.append(append)
+        return Append(
+            append.actor,
+            mappings=[
+                msgspec.structs.replace(each, id=process_clock.next(), actor_id=bob_id)
+                for each in append.mappings
+            ],
+        )
+
+    store.rival(bob_is_first)
+    results = players.handle(Rename("Ada", "Eve"))
+
+    assert len(rivals) == 1
+    assert [type(error) for error in results.errors] == [spry.IdentifiersTaken]
+    assert players.fetch(name="Ada") == Player("Ada", 100)
+
+
+@pytest.mark.parametrize(
+    "identifiers",
+    [
+        *({}, {"name": None}, {"name": 1.0}, {"name": ["a"]}, {"name": {"a": 1}}, {"": "a"}),
+        *({"name": "\ud800"}, {"name": Decimal("NaN")}, {"name": b"a"}, {1: "a"}, {"name": ()}),
+        *({"é": 1, "e\u0301": 2}, [("name", "a")], "name"),
+    ],
+    ids=repr,
+)
+def test_what_cannot_identify_is_refused(backend: Backend, identifiers: spry.Identifiers) -> None:
+    players = backend.start(player.domain()).repository(Player)
+
+    for ask in (players.fetch, players.get, players.exists, lambda x: list(players.history(x))):
+        with pytest.raises(spry.UnusableIdentifiers):
+            ask(identifiers)
+
+
+def test_identifiers_come_as_a_mapping_or_as_keywords_and_not_as_both(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+
+    with pytest.raises(spry.UnusableIdentifiers, match="keywords"):
+        players.fetch({"name": "Ada"}, title="Dr.")
+
+
+def test_near_collisions_are_told_apart() -> None:
+    pairs = combinations(NUMBERS, 2)
+
+    assert all(name_of({"n": one}) != name_of({"n": other}) for one, other in pairs)

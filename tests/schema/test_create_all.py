@@ -1,0 +1,323 @@
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event, orm
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.schema import ExecutableDDLElement
+
+from tests.postgres import PostgresServer
+from tests.schema.rooms import Room, room, store
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+def check(engine: sa.Engine, made: Room) -> None:
+    """The tables are there, with their guards, functions and first rows, and can be used."""
+    with engine.begin() as connection:
+        for player in made.actors:
+            store(connection, player.events)
+    with engine.connect() as connection:
+        assert connection.scalars(sa.select(made.shared.format.c.version)).all() == [1]
+        assert connection.scalars(sa.select(made.shared.epochs.c.epoch)).all() == [0]
+    for table in made.metadata.tables.values():
+        if "spry" in table.info and sa.inspect(engine).has_table(table.name, table.schema):
+            with engine.begin() as connection:
+                there = connection.scalar(sa.select(sa.func.count()).select_from(table))
+            if there or engine.dialect.name == "postgresql":
+                with engine.begin() as connection, pytest.raises(sa.exc.DBAPIError):
+                    connection.execute(sa.delete(table))
+
+
+# One caller -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("checkfirst", [True, False])
+def test_twice_is_as_good_as_once(engine: sa.Engine, checkfirst: bool) -> None:
+    made = room("Player", "Guild")
+
+    made.metadata.create_all(engine, checkfirst=checkfirst)
+    made.metadata.create_all(engine, checkfirst=checkfirst)
+
+    check(engine, made)
+
+
+def test_a_second_actor_comes_later(engine: sa.Engine) -> None:
+    room("Player").metadata.create_all(engine)
+    made = room("Player", "Guild")
+
+    made.metadata.create_all(engine)
+
+    check(engine, made)
+
+
+def test_only_some_tables(engine: sa.Engine) -> None:
+    made = room("Player", "Guild")
+    guild = [table for table in made.metadata.tables.values() if "guild" in table.name]
+    others = [table for table in made.metadata.tables.values() if table not in guild]
+
+    made.metadata.create_all(engine, tables=others)
+    assert not sa.inspect(engine).has_table("guild_events")
+    for table in guild:
+        table.create(engine)
+
+    check(engine, made)
+
+
+def test_the_hosts_own_tables_are_made_beside_ours(engine: sa.Engine) -> None:
+    class Base(orm.DeclarativeBase):
+        pass
+
+    class Invoice(Base):
+        __tablename__ = "invoice"
+        id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+
+    made = room(metadata=Base.metadata)
+    Base.metadata.create_all(engine)
+    Base.metadata.create_all(engine)
+
+    check(engine, made)
+    with orm.Session(engine) as session, session.begin():
+        session.add(Invoice(id=1))
+    with orm.Session(engine) as session, session.begin():
+        for invoice in session.scalars(sa.select(Invoice)):
+            session.delete(invoice)
+
+
+def test_all_can_be_dropped_and_made_again(engine: sa.Engine) -> None:
+    made = room("Player", "Guild")
+    made.metadata.create_all(engine)
+    check(engine, made)
+
+    made.metadata.drop_all(engine)
+    assert sa.inspect(engine).get_table_names() == []
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            left = sa.text("SELECT count(*) FROM pg_proc WHERE proname LIKE 'spry%'")
+            assert connection.scalar(left) == 0
+    made.metadata.create_all(engine)
+    check(engine, made)
+
+
+def test_in_autocommit_too(database_url: str) -> None:
+    engine = sa.create_engine(database_url, isolation_level="AUTOCOMMIT")
+    made = room()
+
+    made.metadata.create_all(engine)
+    made.metadata.create_all(engine)
+
+    check(engine, made)
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        assert engine.dialect.name != "sqlite" or not driver.in_transaction
+    engine.dispose()
+
+
+def test_what_fails_half_way_leaves_nothing(engine: sa.Engine) -> None:
+    made = room()
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("killed")
+
+    event.listen(made.player.links, "after_create", fail)
+    with pytest.raises(RuntimeError):
+        made.metadata.create_all(engine)
+
+    assert sa.inspect(engine).get_table_names() == []
+    event.remove(made.player.links, "after_create", fail)
+    made.metadata.create_all(engine)
+    check(engine, made)
+
+
+def test_a_table_whose_guards_fail_is_not_left_without_in_autocommit(database_url: str) -> None:
+    engine = sa.create_engine(database_url, isolation_level="AUTOCOMMIT")
+    made = room()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def fail(*arguments: object) -> None:
+        if "player_links" in str(arguments[2]) and "TRIGGER" in str(arguments[2]):
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        made.metadata.create_all(engine)
+    assert not sa.inspect(engine).has_table("player_links")
+
+    event.remove(engine, "before_cursor_execute", fail)
+    made.metadata.create_all(engine)
+    check(engine, made)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])
+def test_with_sqlalchemys_recipe_for_transactions_on_sqlite(sqlite_url: str, begin: str) -> None:
+    engine = begun_by_hand(sqlite_url, begin)
+    made = room()
+
+    made.metadata.create_all(engine)
+    made.metadata.create_all(engine)
+
+    check(engine, made)
+    engine.dispose()
+
+
+def begun_by_hand(url: str, begin: str) -> sa.Engine:
+    engine = sa.create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _: object) -> None:
+        connection.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def test_in_memory() -> None:
+    engine = sa.create_engine("sqlite://")
+    made = room()
+
+    made.metadata.create_all(engine)
+
+    check(engine, made)
+    engine.dispose()
+
+
+async def create_all_async(url: str, made: Room) -> None:
+    engine = create_async_engine(url)
+    for _ in range(2):
+        async with engine.begin() as connection:
+            await connection.run_sync(made.metadata.create_all)
+    await engine.dispose()
+
+
+def test_through_an_async_engine(database_url: str) -> None:
+    import asyncio
+
+    made = room()
+    url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
+
+    asyncio.run(create_all_async(url, made))
+
+    engine = sa.create_engine(database_url)
+    check(engine, made)
+    engine.dispose()
+
+
+def test_a_translated_schema_gets_all_of_it(postgres_url: str) -> None:
+    made = room()
+    engine = sa.create_engine(postgres_url)
+    moved = engine.execution_options(schema_translate_map={None: "tenant"})
+
+    made.metadata.create_all(moved)
+
+    with moved.begin() as connection:
+        store(connection, made.player.events)
+    assert sa.inspect(engine).get_table_names() == []
+    with engine.connect() as connection:
+        where = sa.text(
+            "SELECT DISTINCT pronamespace::regnamespace::text FROM pg_proc "
+            "WHERE proname LIKE 'spry%'"
+        )
+        assert connection.scalars(where).all() == ["tenant"]
+    engine.dispose()
+
+
+def test_a_role_that_may_not_make_schemas_can_use_one_that_is_there(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    engine = sa.create_engine(postgres_url)
+    database = engine.url.database
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"CREATE ROLE role_{database} LOGIN"))
+        connection.execute(sa.text(f"CREATE SCHEMA game AUTHORIZATION role_{database}"))
+    plain = sa.create_engine(engine.url.set(username=f"role_{database}"))
+    made = room(schema="game")
+
+    made.metadata.create_all(plain)
+
+    check(plain, made)
+    for one in (plain, engine):
+        one.dispose()
+
+
+@pytest.mark.parametrize("dialect", ["postgresql+psycopg", "sqlite"])
+def test_a_mock_engine_shows_every_text(dialect: str) -> None:
+    shown: list[str] = []
+
+    def show(element: ExecutableDDLElement, *_: object) -> None:
+        shown.append(str(element.compile(dialect=mock.dialect)))
+
+    mock = sa.create_mock_engine(f"{dialect}://", show)
+    room(schema="game").metadata.create_all(mock, checkfirst=False)
+
+    text = "\n".join(shown)
+    assert "CREATE TABLE IF NOT EXISTS game.player_events" in text
+    assert "CREATE INDEX IF NOT EXISTS" in text
+    assert "TRIGGER" in text
+
+
+# Many at once -----------------------------------------------------------------------------------
+
+PROCESSES = 8
+ROUNDS = 4
+
+
+@pytest.mark.slow
+def test_eight_processes_at_once(database_url: str, tmp_path: Path) -> None:
+    """Each round has new tables; all processes make them, from the same moment on."""
+    if database_url.startswith("postgresql"):
+        urls = [database_url] * ROUNDS
+        schemas = ["game", None, "game", None]
+    else:
+        urls = [f"sqlite:///{tmp_path / f'{number}.db'}" for number in range(ROUNDS)]
+        schemas = [None] * ROUNDS
+    with sa.create_engine(urls[-1]).connect() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+    autocommit = [False, False, True, True]
+    work = list(zip(urls, schemas, autocommit, strict=True))
+
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(PROCESSES)
+    with ProcessPoolExecutor(PROCESSES, spawn, _meet, (barrier,)) as pool:
+        for done in [pool.submit(_create_all, work) for _ in range(PROCESSES)]:
+            done.result()
+
+    for number, (url, schema, _) in enumerate(work):
+        engine = sa.create_engine(url)
+        check(engine, _round(number, schema))
+        engine.dispose()
+
+
+_barrier: Barrier
+
+
+def _meet(barrier: Barrier) -> None:
+    global _barrier  # noqa: PLW0603 - the pool hands a barrier over in no other way
+    _barrier = barrier
+
+
+def _create_all(work: list[tuple[str, str | None, bool]]) -> None:
+    for number, (url, schema, autocommit) in enumerate(work):
+        made = _round(number, schema)
+        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+        engine = sa.create_engine(url, **options)
+        _barrier.wait(300)
+        made.metadata.create_all(engine)
+        engine.dispose()
+
+
+def _round(number: int, schema: str | None) -> Room:
+    return room("Player", "Guild", schema=schema, prefix=f"r{number}_")
