@@ -161,6 +161,8 @@ class _Batch(Generic[A]):
                 first, result = by_key[key]
                 if (first.kind, first.content) != (envelope.kind, envelope.content):
                     raise _reused(envelope)
+                copy = self.context.kind.codec.copy
+                result = Results(copy(result.original), copy(result.modified), [*result.events])
             elif key is not None and key in self.previous:
                 result = yield from _first_outcome(self.context, envelope, self.previous[key])
             else:

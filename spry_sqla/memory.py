@@ -16,6 +16,7 @@ from spry_sqla.operations import (
     Append,
     Appended,
     Conflict,
+    Head,
     Read,
     StoredSnapshot,
 )
@@ -104,6 +105,24 @@ class MemoryEvents:
                 raise KeyTaken
             self._journal.claim(self.by_id, event.id, event)
             self._journal.insert(stream, event, _sequence)
+
+    def head(self, actor_id: str, origin: str) -> Head:
+        streams = {
+            name: events for name, events in self._streams.get(actor_id, {}).items() if events
+        }
+        own = streams.pop(origin, None)
+        if not own:
+            return Head(None, 0, not streams)
+        return Head(own[-1].id, own[-1].sequence, not streams)
+
+    def run(
+        self, actor_id: str, origin: str, sequence: int, limit: int
+    ) -> Sequence[tuple[Any, ...]]:
+        return [
+            (event.type, event.type_version, event.content)
+            for event in self.rows_after(actor_id, origin, sequence, limit)
+            if event.seen is None
+        ]
 
     def origins(self, actor_id: str) -> list[str]:
         return [origin for origin, events in self._streams.get(actor_id, {}).items() if events]

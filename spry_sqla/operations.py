@@ -88,13 +88,41 @@ class HistoryPage(NamedTuple):
     more: bool
 
 
+class Head(NamedTuple):
+    """The newest event of an actor in one origin; None and 0 where it has none.
+
+    `alone` tells that no other origin has events of the actor.
+    """
+
+    id: str | None
+    sequence: int
+    alone: bool
+
+
+class Run(NamedTuple):
+    """All events after a snapshot, of the one origin that there is, none with a cause elsewhere.
+
+    A replay of them needs no more than (type, type_version, content); longer rows begin so. `head`
+    is the id of the last one.
+    """
+
+    origin: str
+    head: str
+    rows: Sequence[tuple[Any, ...]]
+
+
 class Loaded(NamedTuple):
-    """One target's actor: the newest usable snapshot and the events that it does not cover."""
+    """One target's actor: the newest usable snapshot and the events that it does not cover.
+
+    They come as a `run` where they are one and fit a page, else as `events`, of which `more` may
+    follow.
+    """
 
     owner: Owner
     snapshot: StoredSnapshot | None
     events: list[StoredEvent]
     more: bool
+    run: Run | None = None
 
 
 class Loading(NamedTuple):

@@ -192,6 +192,9 @@ def replayed(
             replay = Replay(context.domain, context.kind, of_actor)
             loading = yield from load(load_of(context, (target,), None, version, until))
             (loaded,) = loading.actors
+    if loaded.run is not None:
+        replay.take_run(loaded.run, version)
+        return replay
     events, more = loaded.events, loaded.more
     while replay.take(events, version=version, until=until) and more:
         page = yield from read_events(ReadEvents(context.kind.name, of_actor, dict(replay.read)))

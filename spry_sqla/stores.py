@@ -14,6 +14,7 @@ import msgspec
 from spry_sqla.operations import (
     Append,
     EventPage,
+    Head,
     HistoryPage,
     Load,
     Loaded,
@@ -25,6 +26,7 @@ from spry_sqla.operations import (
     ReadEvents,
     ReadHistory,
     Resolve,
+    Run,
     StoredSnapshot,
     Target,
 )
@@ -66,6 +68,19 @@ class EventStore(Protocol):
 
     def append(self, events: Sequence[EventRecord]) -> None:
         """Add events; they share one transaction number. Raises KeyTaken."""
+        ...
+
+    def head(self, actor_id: str, origin: str) -> Head:
+        """The newest event of an actor in an origin, and whether others have any."""
+        ...
+
+    def run(
+        self, actor_id: str, origin: str, sequence: int, limit: int
+    ) -> Sequence[tuple[Any, ...]]:
+        """(type, type_version, content) of at most `limit` events of one origin after a sequence.
+
+        Those that had seen other origins are left out.
+        """
         ...
 
     def origins(self, actor_id: str) -> list[str]:
@@ -180,15 +195,31 @@ def read(stores: Stores, operation: Read) -> Any:
 def _load(stores: Stores, operation: Load, target: Target) -> Loaded:
     owner = choose(stores.maps.owners(target.digest), target.native_id, operation.origin)
     actor_id = owner.actor_id or target.native_id
+    if operation.until is None:
+        head = stores.events.head(actor_id, operation.origin)
+        if head.alone:
+            snapshot = _newest(stores, operation, actor_id, (operation.origin,))
+            covered = vector_of(snapshot).get(operation.origin, 0)
+            wanted = head.sequence - covered
+            if 0 <= wanted <= operation.limit:
+                rows = stores.events.run(actor_id, operation.origin, covered, wanted)
+                if len(rows) == wanted:
+                    run = Run(operation.origin, head.id or "", rows)
+                    return Loaded(owner, snapshot, [], False, run)
     origins = stores.events.origins(actor_id)
-    snapshot = None
-    if operation.fingerprint is not None and origins:
-        snapshot = stores.snapshots.newest(
-            actor_id, operation.fingerprint, origins, operation.version, operation.until
-        )
-    covered = vector_of(snapshot)
-    events, more = _ranges(stores, actor_id, origins, covered, operation.limit)
+    snapshot = _newest(stores, operation, actor_id, origins)
+    events, more = _ranges(stores, actor_id, origins, vector_of(snapshot), operation.limit)
     return Loaded(owner, snapshot, events, more)
+
+
+def _newest(
+    stores: Stores, operation: Load, actor_id: str, origins: Sequence[str]
+) -> StoredSnapshot | None:
+    if operation.fingerprint is None or not origins:
+        return None
+    return stores.snapshots.newest(
+        actor_id, operation.fingerprint, origins, operation.version, operation.until
+    )
 
 
 def _ranges(

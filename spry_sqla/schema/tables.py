@@ -107,7 +107,8 @@ class TransactionNumber(FunctionElement[int]):
 
     def __init__(self, function: str, schema: str | None) -> None:
         super().__init__()
-        self.function = sa.table(function, schema=schema)
+        # A Table, so that a translation of schemas reaches the function's name as it does others.
+        self.function = sa.Table(function, sa.MetaData(), schema=schema)
 
 
 @compiles(TransactionNumber)

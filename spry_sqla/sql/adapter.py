@@ -5,7 +5,6 @@ asynchronous: SQLAlchemy gives both one shape. What a connection was, it is agai
 """
 
 from collections.abc import Sequence
-from itertools import groupby
 from operator import itemgetter
 from types import ModuleType
 from typing import Any
@@ -26,10 +25,8 @@ from spry_sqla.operations import (
     Append,
     Appended,
     Conflict,
+    Head,
     Load,
-    Loaded,
-    Loading,
-    Owner,
     Read,
     StoredSnapshot,
     Unavailable,
@@ -43,14 +40,12 @@ from spry_sqla.records import (
     StoredEvent,
 )
 from spry_sqla.schema import FORMAT
-from spry_sqla.sql import postgresql, sqlite, statements
+from spry_sqla.sql import loading, postgresql, sqlite, statements
 from spry_sqla.sql.faults import Fault
-from spry_sqla.sql.statements import Build, Statement, Statements
-from spry_sqla.stores import KeyTaken, append, merge, read
+from spry_sqla.sql.statements import Build, Statement, Statements, bounds
+from spry_sqla.stores import KeyTaken, append, read
 
 _FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
-_GREATEST_ID = "f" * 32
-_GREATEST_VERSION = 2**63 - 1
 
 
 class _Store:
@@ -107,6 +102,21 @@ class SqlEvents(_Store):
             self._cursor.execute(self._statements.next_transaction.text)
             more["transaction"] = self._cursor.lastrowid
         self._insert(statements.insert_events, events, **more)
+
+    def head(self, actor_id: str, origin: str) -> Head:
+        ((head_id, sequence, others),) = self._rows(
+            statements.head, actor_id=actor_id, origin=origin
+        )
+        return Head(head_id, sequence or 0, not others)
+
+    def run(
+        self, actor_id: str, origin: str, sequence: int, limit: int
+    ) -> Sequence[tuple[Any, ...]]:
+        if not limit:
+            return ()
+        return self._rows(
+            statements.run, actor_id=actor_id, origin=origin, sequence=sequence, limit=limit
+        )
 
     def origins(self, actor_id: str) -> list[str]:
         return [origin for (origin,) in self._rows(statements.origins, actor_id=actor_id)]
@@ -180,7 +190,7 @@ class SqlSnapshots(_Store):
             "actor_id": actor_id,
             "fingerprint": fingerprint,
             "origins": _json(origins) if diverging else None,
-            **_bounds(version, until),
+            **bounds(version, until),
         }
         self._cursor.execute(statement.text, statement.parameters(values))
         row = self._cursor.fetchone()
@@ -296,11 +306,18 @@ class SqlAdapter:
 
     def _read(self, connection: PoolProxiedConnection, operation: Read) -> Any:
         of_actor = self._statements[operation.actor]
+        if self._flavor is sqlite:
+            # Without the context manager, whose cost is that of a statement here.
+            cursor = connection.cursor()
+            try:
+                return read(SqlStores(cursor, of_actor), operation)
+            finally:
+                cursor.close()
         with self._flavor.reading(connection):
             cursor = connection.cursor()
             try:
                 if self._fused and isinstance(operation, Load):
-                    return _load_fused(cursor, of_actor, operation)
+                    return loading.load(cursor, of_actor, operation)
                 return read(SqlStores(cursor, of_actor), operation)
             finally:
                 cursor.close()
@@ -391,65 +408,6 @@ def _append_fused(cursor: Any, of_actor: Statements, operation: Append) -> None:
         statement.text,
         statement.parameters({part: _json(records) for part, records in rows.items()}),
     )
-
-
-def _load_fused(cursor: Any, of_actor: Statements, operation: Load) -> Loading:
-    snapshots = operation.fingerprint is not None
-    bounded = operation.version is not None or operation.until is not None
-    keys = bool(operation.keys)
-    statement = of_actor.special(
-        ("load", snapshots, bounded, keys),
-        lambda: postgresql.load(
-            of_actor.tables, of_actor.flavor, snapshots=snapshots, bounded=bounded, keys=keys
-        ),
-    )
-    targets = [
-        {"n": n, "digest": target.digest, "native_id": target.native_id}
-        for n, target in enumerate(operation.targets)
-    ]
-    values = {
-        "targets": _json(targets),
-        "origin": operation.origin,
-        "fingerprint": operation.fingerprint,
-        "keys": _json(operation.keys),
-        "limit": operation.limit,
-        **_bounds(operation.version, operation.until),
-    }
-    cursor.execute(statement.text, statement.parameters(values))
-    # The order of a statement's rows is nothing that it promises.
-    rows = sorted(cursor.fetchall(), key=itemgetter(0, 1, 2))
-    previous: dict[str, str] = {}
-    actors: list[Loaded] = []
-    for _, of_target in groupby(rows, key=itemgetter(0)):
-        owner, snapshot, events = None, None, []
-        for _, kind, row_id, origin, sequence, *rest in of_target:
-            if kind == postgresql.EVENT:
-                events.append(StoredEvent(row_id, origin, sequence, *rest))
-            elif kind == postgresql.MAPPING:
-                owner = Owner(origin, bool(sequence), row_id)
-            elif kind == postgresql.SNAPSHOT:
-                snapshot = StoredSnapshot(row_id, rest[3], rest[0], sequence, origin)
-            else:
-                previous.setdefault(origin, row_id)
-        if owner is not None:
-            actors.append(Loaded(owner, snapshot, *_cut(events, operation.limit)))
-    return Loading(actors, previous)
-
-
-def _cut(events: list[StoredEvent], limit: int) -> tuple[list[StoredEvent], bool]:
-    if len(events) < limit:
-        return events, False
-    by_origin: dict[str, list[StoredEvent]] = {}
-    for event in events:
-        by_origin.setdefault(event.origin, []).append(event)
-    return merge(list(by_origin.values()), limit)
-
-
-def _bounds(version: int | None, until: str | None) -> dict[str, Any]:
-    return {
-        "version": _GREATEST_VERSION if version is None else version,
-        "until": _GREATEST_ID if until is None else until,
-    }
 
 
 def _json(values: Any) -> str:

@@ -30,16 +30,23 @@ class Lender:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._thread = threading.get_ident()
+        self._in_memory = isinstance(engine.pool, StaticPool | SingletonThreadPool)
         _engines.add(engine)
 
     def answer(self, adapter: SqlAdapter, operation: Read | Append) -> Any:
         """Perform an operation; Unavailable where no connection can be had or it broke."""
+        if self._in_memory:
+            return self.lend(lambda connection: adapter.perform(connection, operation))
         try:
-            answer = self.lend(lambda connection: adapter.perform(connection, operation))
-        except StorageUnavailable as error:
-            return Unavailable(error, nothing_stored=True)
-        if isinstance(answer, Unavailable) and not answer.nothing_stored:
-            _forget_idle(self._engine)
+            connection = self._engine.raw_connection()
+        except Exception as error:  # noqa: BLE001  (what is not the pool's or the driver's is raised)
+            return Unavailable(_refused(self._engine, error), nothing_stored=True)
+        try:
+            answer = adapter.perform(connection, operation)
+        finally:
+            connection.close()
+        if type(answer) is Unavailable and not answer.nothing_stored:
+            _outdate(self._engine.pool)
         return answer
 
     def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
@@ -98,7 +105,7 @@ class AsyncLender:
         except StorageUnavailable as error:
             return Unavailable(error, nothing_stored=True)
         if isinstance(answer, Unavailable) and not answer.nothing_stored:
-            _forget_idle(self._engine.sync_engine)
+            _outdate(self._engine.sync_engine.pool)
         return answer
 
     async def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
@@ -138,18 +145,23 @@ def sqlite_engine(database: str = ":memory:", **options: Any) -> sa.Engine:
     return engine
 
 
-def _refused(engine: sa.Engine, error: Exception) -> StorageError:
+def _refused(engine: sa.Engine, error: Exception) -> StorageUnavailable:
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     dbapi: Any = engine.dialect.dbapi
     if isinstance(cause, dbapi.Error | OSError | sa.exc.TimeoutError):
-        return unavailable(type(cause).__name__)
+        refused = unavailable(type(cause).__name__)
+        refused.__cause__ = error
+        return refused
     raise error
 
 
-def _forget_idle(engine: sa.Engine) -> None:
-    """One connection broke: those that wait in the pool may be as old as it was."""
-    if not isinstance(engine.pool, StaticPool | SingletonThreadPool):
-        engine.dispose(close=False)
+def _outdate(pool: Pool) -> None:
+    """One connection broke: the others of the pool may be as dead; each is replaced when next used.
+
+    It is what SQLAlchemy does where it sees a connection break; it has no public name.
+    """
+    if not isinstance(pool, StaticPool | SingletonThreadPool):
+        pool._invalidate(None)  # type: ignore[arg-type]
 
 
 # Turns ------------------------------------------------------------------------------------------
@@ -173,13 +185,17 @@ def _async_turn(pool: Pool) -> AbstractAsyncContextManager[Any]:
 # Fork -------------------------------------------------------------------------------------------
 
 _engines: WeakSet[sa.Engine] = WeakSet()
+_of_parent: list[Pool] = []
+"""Kept, for a child must not even close what it has inherited: sqlite.org/howtocorrupt.html, 2.6"""
 
 
 def _leave_connections_to_parent() -> None:
     # A socket shared by two processes mixes their answers; SQLite forbids it, too.
     # https://docs.sqlalchemy.org/en/21/core/pooling.html#using-connection-pools-with-multiprocessing-or-os-fork
     for engine in list(_engines):
-        _forget_idle(engine)
+        if not isinstance(engine.pool, StaticPool | SingletonThreadPool):
+            _of_parent.append(engine.pool)
+            engine.dispose(close=False)
 
 
 if hasattr(os, "register_at_fork"):

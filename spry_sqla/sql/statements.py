@@ -152,6 +152,58 @@ def origins(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
     return sa.select(found.c.origin).where(found.c.origin.is_not(None))
 
 
+def head(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """(id, sequence) of the newest event in an origin, and whether others have any.
+
+    Probes of index (actor_id, origin, sequence).
+    """
+    events = tables.events.c
+    origin = sa.bindparam("origin", type_=sa.Text())
+    of_actor = events.actor_id == _ACTOR
+
+    def newest(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        query = sa.select(column).where(of_actor, events.origin == origin)
+        return query.order_by(events.sequence.desc()).limit(_ONE).scalar_subquery()
+
+    return sa.select(
+        newest(flavor.hex_id(events.id)),
+        newest(events.sequence),
+        sa.or_(
+            sa.exists().where(of_actor, events.origin < origin),
+            sa.exists().where(of_actor, events.origin > origin),
+        ),
+    )
+
+
+def run(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """What a replay needs of a run; a range of (actor_id, origin, sequence)."""
+    origin = sa.bindparam("origin", type_=sa.Text())
+    sequence = sa.bindparam("sequence", type_=sa.BigInteger())
+    return run_after(tables, _ACTOR, origin, sequence)
+
+
+def run_after(
+    tables: ActorTables,
+    actor_id: sa.ColumnElement[Any],
+    origin: sa.ColumnElement[Any],
+    covered: sa.ColumnElement[Any],
+    more: Sequence[sa.ColumnElement[Any]] = (),
+) -> sa.Select[Any]:
+    """(type, type_version, content) of events after a sequence that had seen no other origin."""
+    events = tables.events.c
+    return (
+        sa.select(events.type, events.type_version, events.content, *more)
+        .where(
+            events.actor_id == actor_id,
+            events.origin == origin,
+            events.sequence > covered,
+            events.seen.is_(None),
+        )
+        .order_by(events.sequence)
+        .limit(_LIMIT)
+    )
+
+
 def events_after(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
     """What a replay needs of one origin's events; a range of (actor_id, origin, sequence)."""
     return _after(tables, stored_event(tables, flavor))
@@ -294,6 +346,14 @@ def usable_snapshots(
         late = sa.select(_ONE).select_from(each_origin).where(following < snapshots.last_event)
         query = query.where(~late.exists())
     return query
+
+
+def bounds(version: int | None, until: str | None) -> dict[str, Any]:
+    """The parameters of a bounded query, where one of the two may be open."""
+    return {
+        "version": 2**63 - 1 if version is None else version,
+        "until": "f" * 32 if until is None else until,
+    }
 
 
 # Parts ------------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_what_is_done_to_the_first_outcome_does_not_reach_the_second(backend: Ba
     assert second.events == [PlayerHit(100)]
 
 
-@pytest.mark.parametrize("key", ["k", " ", "a" * 500, "ключ", "🗝", "'; DROP TABLE", "%s:1\\"])
+@pytest.mark.parametrize("key", ["k", " ", "a" * 255, "ключ", "🗝", "'; DROP TABLE", "%s:1\\"])
 def test_a_key_is_any_text(backend: Backend, key: str) -> None:
     players = backend.start(player.domain()).repository(Player)
 
@@ -144,8 +144,8 @@ def test_a_key_is_any_text(backend: Backend, key: str) -> None:
     assert players.handle(CreatePlayer("Ada"), idempotency_key=key) == first
 
 
-@pytest.mark.parametrize("key", ["", 1, b"k", "a\0b", "\ud800"], ids=ascii)
-def test_what_is_no_text_that_can_be_kept_is_no_key(backend: Backend, key: str) -> None:
+@pytest.mark.parametrize("key", ["", "a" * 256, 1, b"k", "a\0b", "\ud800"], ids=ascii)
+def test_what_is_no_short_text_that_can_be_kept_is_no_key(backend: Backend, key: str) -> None:
     players = backend.start(player.domain()).repository(Player)
 
     with pytest.raises(spry.UnusableValue, match="idempotency key"):

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import spry_sqla as spry
-from spry_sqla import operations
 from tests.backends import Backend
 from tests.domains import player
 from tests.domains.player import Beat, CreatePlayer, Hit, Player, PlayerCreated, PlayerHit, Rename
@@ -158,18 +157,6 @@ def test_a_read_is_whole_wherever_the_page_ends(
 
     assert players.fetch(name="Ada").wounds == list(range(events))
     assert len(list(players.history(name="Ada"))) == events + 1
-
-
-@pytest.fixture(params=[1, 2, 3])
-def small_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Pages of so many rows, where 2,000 are usual."""
-    size: int = request.param
-    for operation in (
-        *(operations.Load, operations.ReadEvents, operations.ReadHistory, operations.ReadActors),
-    ):
-        defaults = (*operation.__init__.__defaults__[:-1], size)
-        monkeypatch.setattr(operation.__init__, "__defaults__", defaults)
-    return size
 
 
 def test_a_batch_of_many_events_keeps_its_order(backend: Backend) -> None:

@@ -47,8 +47,10 @@ class Rows(NamedTuple):
 class Link(Protocol):
     """The raw statements on one connection of one driver."""
 
-    taken: type[Exception]
-    """What the driver raises when another writer was first."""
+    @property
+    def taken(self) -> type[Exception]:
+        """What the driver raises when another writer was first."""
+        ...
 
     def load(self, digest: bytes) -> Found | None: ...
     def load_many(self, digests: Sequence[bytes]) -> dict[bytes, Found]: ...

@@ -38,7 +38,9 @@ class PostgresLink:
         self._fingerprint = kind.fingerprint
         self._tables: list[sa.Table] = [getattr(kind.tables, name) for name in _TABLES]
         names = {name: table.name for name, table in zip(_TABLES, self._tables, strict=True)}
-        self._one = _LOAD.format(wanted="(SELECT %s::bytea AS digest) AS wanted", origin=ORIGIN, **names)
+        self._one = _LOAD.format(
+            wanted="(SELECT %s::bytea AS digest) AS wanted", origin=ORIGIN, **names
+        )
         self._many = _LOAD.format(
             wanted="unnest(%s::bytea[]) AS wanted (digest)", origin=ORIGIN, **names
         )

@@ -33,9 +33,7 @@ class SqliteLink:
             return None
         snapshot = cursor.execute(texts.snapshot, (owner[0], self._fingerprint)).fetchone()
         after = 0 if snapshot is None else snapshot[1]
-        return Found(
-            owner[0], snapshot, cursor.execute(texts.events, (owner[0], after)).fetchall()
-        )
+        return Found(owner[0], snapshot, cursor.execute(texts.events, (owner[0], after)).fetchall())
 
     def load_many(self, digests: Sequence[bytes]) -> dict[bytes, Found]:
         loaded = ((digest, self.load(digest)) for digest in dict.fromkeys(digests))

@@ -8,6 +8,9 @@ own defaults, but for a pool of as many connections as there are threads. Modes:
 with fast-forward and deep copies, as it is by default when given a size.
 """
 
+# Where types are checked the peer need not be there.
+# mypy: disallow-subclassing-any=False, disallow-untyped-decorators=False
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,11 @@ from eventsourcing.persistence import IntegrityError
 
 from tests.benchmarks.game import CreatePlayer, Hit
 
-PLAIN, SNAPSHOTS, CACHE = "plain", "snapshots", "cache"
+PLAIN, SNAPSHOTS, CACHE = MODES = ("plain", "snapshots", "cache")
 
 
-class PeerPlayer(Aggregate):  # type: ignore[misc]  # it is not there where types are checked
-    @event("Created")  # type: ignore[misc]
+class PeerPlayer(Aggregate):
+    @event("Created")
     def __init__(self, name: str) -> None:
         self.name = name
         self.hit_points = 1_000_000
@@ -33,16 +36,16 @@ class PeerPlayer(Aggregate):  # type: ignore[misc]  # it is not there where type
     def create_id(name: str) -> UUID:
         return uuid5(NAMESPACE_URL, name)
 
-    @event("WasHit")  # type: ignore[misc]
+    @event("WasHit")
     def hit(self, points: int) -> None:
         self.hit_points -= points
 
 
-class Game(Application[UUID]):  # type: ignore[misc]
+class Game(Application[UUID]):
     pass
 
 
-class GameWithSnapshots(Application[UUID]):  # type: ignore[misc]
+class GameWithSnapshots(Application[UUID]):
     snapshotting_intervals = {PeerPlayer: 10}  # noqa: RUF012
 
 
@@ -86,9 +89,7 @@ class Peer:
 
 
 def sqlite_peer(path: Path, mode: str) -> Peer:
-    return Peer(
-        {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path)}, mode
-    )
+    return Peer({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path)}, mode)
 
 
 def postgres_peer(url: str, mode: str, *, threads: int = 1) -> Peer:
@@ -109,6 +110,3 @@ def postgres_peer(url: str, mode: str, *, threads: int = 1) -> Peer:
 
 def memory_peer(mode: str) -> Peer:
     return Peer({"PERSISTENCE_MODULE": "eventsourcing.popo"}, mode)
-
-
-

@@ -1,8 +1,9 @@
+import asyncio
 import multiprocessing
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -11,15 +12,8 @@ from sqlalchemy import event, orm
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import ExecutableDDLElement
 
-from tests.postgres import PostgresServer
+from tests.schema.conftest import Connect
 from tests.schema.rooms import Room, room, store
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[sa.Engine]:
-    engine = sa.create_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 def check(engine: sa.Engine, made: Room) -> None:
@@ -109,8 +103,8 @@ def test_all_can_be_dropped_and_made_again(engine: sa.Engine) -> None:
     check(engine, made)
 
 
-def test_in_autocommit_too(database_url: str) -> None:
-    engine = sa.create_engine(database_url, isolation_level="AUTOCOMMIT")
+def test_in_autocommit_too(database_url: str, connect: Connect) -> None:
+    engine = connect(database_url, isolation_level="AUTOCOMMIT")
     made = room()
 
     made.metadata.create_all(engine)
@@ -120,7 +114,6 @@ def test_in_autocommit_too(database_url: str) -> None:
     with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         assert engine.dialect.name != "sqlite" or not driver.in_transaction
-    engine.dispose()
 
 
 def test_what_fails_half_way_leaves_nothing(engine: sa.Engine) -> None:
@@ -139,8 +132,10 @@ def test_what_fails_half_way_leaves_nothing(engine: sa.Engine) -> None:
     check(engine, made)
 
 
-def test_a_table_whose_guards_fail_is_not_left_without_in_autocommit(database_url: str) -> None:
-    engine = sa.create_engine(database_url, isolation_level="AUTOCOMMIT")
+def test_a_table_whose_guards_fail_is_not_left_without_in_autocommit(
+    database_url: str, connect: Connect
+) -> None:
+    engine = connect(database_url, isolation_level="AUTOCOMMIT")
     made = room()
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -155,24 +150,22 @@ def test_a_table_whose_guards_fail_is_not_left_without_in_autocommit(database_ur
     event.remove(engine, "before_cursor_execute", fail)
     made.metadata.create_all(engine)
     check(engine, made)
-    engine.dispose()
 
 
 @pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])
-def test_with_sqlalchemys_recipe_for_transactions_on_sqlite(sqlite_url: str, begin: str) -> None:
-    engine = begun_by_hand(sqlite_url, begin)
+def test_with_sqlalchemys_recipe_for_transactions_on_sqlite(
+    sqlite_url: str, begin: str, connect: Connect
+) -> None:
+    engine = begun_by_hand(connect(sqlite_url), begin)
     made = room()
 
     made.metadata.create_all(engine)
     made.metadata.create_all(engine)
 
     check(engine, made)
-    engine.dispose()
 
 
-def begun_by_hand(url: str, begin: str) -> sa.Engine:
-    engine = sa.create_engine(url)
-
+def begun_by_hand(engine: sa.Engine, begin: str) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def _(connection: Any, _: object) -> None:
         connection.isolation_level = None
@@ -184,14 +177,13 @@ def begun_by_hand(url: str, begin: str) -> sa.Engine:
     return engine
 
 
-def test_in_memory() -> None:
-    engine = sa.create_engine("sqlite://")
+def test_in_memory(connect: Connect) -> None:
+    engine = connect("sqlite://")
     made = room()
 
     made.metadata.create_all(engine)
 
     check(engine, made)
-    engine.dispose()
 
 
 async def create_all_async(url: str, made: Room) -> None:
@@ -202,22 +194,18 @@ async def create_all_async(url: str, made: Room) -> None:
     await engine.dispose()
 
 
-def test_through_an_async_engine(database_url: str) -> None:
-    import asyncio
-
+def test_through_an_async_engine(database_url: str, connect: Connect) -> None:
     made = room()
     url = database_url.replace("sqlite://", "sqlite+aiosqlite://")
 
     asyncio.run(create_all_async(url, made))
 
-    engine = sa.create_engine(database_url)
-    check(engine, made)
-    engine.dispose()
+    check(connect(database_url), made)
 
 
-def test_a_translated_schema_gets_all_of_it(postgres_url: str) -> None:
+def test_a_translated_schema_gets_all_of_it(postgres_url: str, connect: Connect) -> None:
     made = room()
-    engine = sa.create_engine(postgres_url)
+    engine = connect(postgres_url)
     moved = engine.execution_options(schema_translate_map={None: "tenant"})
 
     made.metadata.create_all(moved)
@@ -231,25 +219,22 @@ def test_a_translated_schema_gets_all_of_it(postgres_url: str) -> None:
             "WHERE proname LIKE 'spry%'"
         )
         assert connection.scalars(where).all() == ["tenant"]
-    engine.dispose()
 
 
 def test_a_role_that_may_not_make_schemas_can_use_one_that_is_there(
-    postgres: PostgresServer, postgres_url: str
+    postgres_url: str, connect: Connect
 ) -> None:
-    engine = sa.create_engine(postgres_url)
+    engine = connect(postgres_url)
     database = engine.url.database
     with engine.begin() as connection:
         connection.execute(sa.text(f"CREATE ROLE role_{database} LOGIN"))
         connection.execute(sa.text(f"CREATE SCHEMA game AUTHORIZATION role_{database}"))
-    plain = sa.create_engine(engine.url.set(username=f"role_{database}"))
+    plain = connect(engine.url.set(username=f"role_{database}"))
     made = room(schema="game")
 
     made.metadata.create_all(plain)
 
     check(plain, made)
-    for one in (plain, engine):
-        one.dispose()
 
 
 @pytest.mark.parametrize("dialect", ["postgresql+psycopg", "sqlite"])
@@ -275,7 +260,7 @@ ROUNDS = 4
 
 
 @pytest.mark.slow
-def test_eight_processes_at_once(database_url: str, tmp_path: Path) -> None:
+def test_eight_processes_at_once(database_url: str, tmp_path: Path, connect: Connect) -> None:
     """Each round has new tables; all processes make them, from the same moment on."""
     if database_url.startswith("postgresql"):
         urls = [database_url] * ROUNDS
@@ -283,7 +268,7 @@ def test_eight_processes_at_once(database_url: str, tmp_path: Path) -> None:
     else:
         urls = [f"sqlite:///{tmp_path / f'{number}.db'}" for number in range(ROUNDS)]
         schemas = [None] * ROUNDS
-    with sa.create_engine(urls[-1]).connect() as connection:
+    with connect(urls[-1]).connect() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     autocommit = [False, False, True, True]
@@ -292,13 +277,14 @@ def test_eight_processes_at_once(database_url: str, tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(PROCESSES)
     with ProcessPoolExecutor(PROCESSES, spawn, _meet, (barrier,)) as pool:
-        for done in [pool.submit(_create_all, work) for _ in range(PROCESSES)]:
-            done.result()
+        done = [pool.submit(_create_all, work) for _ in range(PROCESSES)]
+        failures = [failure for one in done if (failure := one.exception()) is not None]
+    # Those that only waited for the one that failed say nothing.
+    assert [one for one in failures if not isinstance(one, BrokenBarrierError)] == []
+    assert failures == []
 
     for number, (url, schema, _) in enumerate(work):
-        engine = sa.create_engine(url)
-        check(engine, _round(number, schema))
-        engine.dispose()
+        check(connect(url), _round(number, schema))
 
 
 _barrier: Barrier
@@ -310,13 +296,24 @@ def _meet(barrier: Barrier) -> None:
 
 
 def _create_all(work: list[tuple[str, str | None, bool]]) -> None:
-    for number, (url, schema, autocommit) in enumerate(work):
-        made = _round(number, schema)
-        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
-        engine = sa.create_engine(url, **options)
-        _barrier.wait(300)
-        made.metadata.create_all(engine)
-        engine.dispose()
+    try:
+        for number, (url, schema, autocommit) in enumerate(work):
+            made = _round(number, schema)
+            engine = sa.create_engine(url, **_options(url, autocommit=autocommit))
+            _barrier.wait(300)
+            made.metadata.create_all(engine)
+            engine.dispose()
+    except BaseException:
+        _barrier.abort()
+        raise
+
+
+def _options(url: str, *, autocommit: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+    if url.startswith("sqlite"):
+        # Eight in a row on a busy machine may take longer than the driver's five seconds.
+        options["connect_args"] = {"timeout": 120}
+    return options
 
 
 def _round(number: int, schema: str | None) -> Room:

@@ -9,19 +9,13 @@ from sqlalchemy.schema import conv
 
 from spry_sqla import records
 from spry_sqla.schema import FORMAT, LIMIT
+from tests.schema.conftest import Connect
 from tests.schema.rooms import Room, room, row, store
 
 LONG = ["A" + "b" * 76 + last for last in "cd"]
 """Two names of 78 bytes, which PostgreSQL would cut to one."""
 
 ODD = 'Ga me\'s "100%": \\$$ {x} :y %(z)s'
-
-
-@pytest.fixture
-def engine(database_url: str) -> Any:
-    engine = sa.create_engine(database_url)
-    yield engine
-    engine.dispose()
 
 
 def columns(record: type) -> list[str]:
@@ -102,9 +96,9 @@ def test_a_time_without_a_zone_is_refused(engine: sa.Engine) -> None:
         store(connection, player.events, created_at=datetime(2026, 1, 1))
 
 
-def test_sqlite_keeps_ids_and_times_as_text_that_sorts(sqlite_url: str) -> None:
+def test_sqlite_keeps_ids_and_times_as_text_that_sorts(sqlite_url: str, connect: Connect) -> None:
     player = room().player
-    engine = sa.create_engine(sqlite_url)
+    engine = connect(sqlite_url)
     player.commands.metadata.create_all(engine)
     key = uuid.uuid4()
 
@@ -116,7 +110,6 @@ def test_sqlite_keeps_ids_and_times_as_text_that_sorts(sqlite_url: str) -> None:
             key.hex,
             "2026-01-31 23:59:59.000001+00:00",
         )
-    engine.dispose()
 
     assert len(since) == len("2026-01-31 23:59:59.000001+00:00")
     assert datetime.fromisoformat(since).utcoffset() == timedelta(0)
@@ -145,14 +138,15 @@ def test_the_transactions_table_is_made_on_sqlite_only(engine: sa.Engine) -> Non
     assert there == (engine.dialect.name == "sqlite")
 
 
-def test_sqlite_wants_the_transaction_number_from_the_adapter(sqlite_url: str) -> None:
+def test_sqlite_wants_the_transaction_number_from_the_adapter(
+    sqlite_url: str, connect: Connect
+) -> None:
     player = room().player
-    engine = sa.create_engine(sqlite_url)
+    engine = connect(sqlite_url)
     player.commands.metadata.create_all(engine)
 
     with engine.begin() as connection, pytest.raises(sa.exc.IntegrityError, match="NOT NULL"):
         connection.execute(sa.insert(player.events), row(player.events))
-    engine.dispose()
 
 
 CONVENTION = {

@@ -1,6 +1,5 @@
 import time
 import uuid
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -10,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from spry_sqla.errors import StorageFailure
 from spry_sqla.schema import statements_after, statements_before, statements_for
 from tests.postgres import PostgresServer
+from tests.schema.conftest import Connect
 from tests.schema.rooms import Room, room, row, store
 
 
@@ -19,25 +19,23 @@ def made() -> Room:
 
 
 @pytest.fixture
-def engine(database_url: str, made: Room) -> Iterator[sa.Engine]:
-    yield from created(database_url, made)
+def engine(database_url: str, made: Room, connect: Connect) -> sa.Engine:
+    return created(connect(database_url), made)
 
 
 @pytest.fixture
-def postgres_engine(postgres_url: str, made: Room) -> Iterator[sa.Engine]:
-    yield from created(postgres_url, made)
+def postgres_engine(postgres_url: str, made: Room, connect: Connect) -> sa.Engine:
+    return created(connect(postgres_url), made)
 
 
 @pytest.fixture
-def sqlite_engine(sqlite_url: str, made: Room) -> Iterator[sa.Engine]:
-    yield from created(sqlite_url, made)
+def sqlite_engine(sqlite_url: str, made: Room, connect: Connect) -> sa.Engine:
+    return created(connect(sqlite_url), made)
 
 
-def created(url: str, made: Room) -> Iterator[sa.Engine]:
-    engine = sa.create_engine(url)
+def created(engine: sa.Engine, made: Room) -> sa.Engine:
     made.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
+    return engine
 
 
 def tables(made: Room, engine: sa.Engine) -> list[sa.Table]:
@@ -144,10 +142,10 @@ def test_the_transaction_number_is_the_xid_plus_the_newest_offset(
 
 @pytest.mark.parametrize("schema", [None, "game"])
 def test_all_holds_in_the_role_and_the_path_of_an_apply_worker(
-    postgres_url: str, schema: str | None
+    postgres_url: str, schema: str | None, connect: Connect
 ) -> None:
     made = room(schema=schema, prefix="x_")
-    engine = sa.create_engine(postgres_url)
+    engine = connect(postgres_url)
     made.metadata.create_all(engine)
     named = made.player.events.to_metadata(sa.MetaData(), schema=schema or "public")
 
@@ -166,16 +164,15 @@ def test_all_holds_in_the_role_and_the_path_of_an_apply_worker(
             with pytest.raises(sa.exc.DBAPIError, match="is append-only"):
                 connection.execute(statement)
             connection.rollback()
-    engine.dispose()
 
 
-def test_logical_replication_fills_the_number_and_cannot_change_a_row() -> None:
+def test_logical_replication_fills_the_number_and_cannot_change_a_row(connect: Connect) -> None:
     server = PostgresServer({"wal_level": "logical"})
     made = room()
     try:
         server.start()
         urls = [server.create_database() for _ in range(2)]
-        source, target = (sa.create_engine(url) for url in urls)
+        source, target = (connect(url) for url in urls)
         for engine in (source, target):
             made.metadata.create_all(engine)
         sent = [column.name for column in made.player.events.columns][:-1]
@@ -213,8 +210,6 @@ def test_logical_replication_fills_the_number_and_cannot_change_a_row() -> None:
         assert {event.type for event in found} == {"type"}
         assert len({event.transaction for event in found}) == 2
         assert all(event.transaction > 0 for event in found)
-        for engine in (source, target):
-            engine.dispose()
     finally:
         server.stop()
 
@@ -278,7 +273,7 @@ def test_a_plain_duplicate_is_told_as_such(
         connection.exec_driver_sql(f"PRAGMA recursive_triggers = {recursive}")
         stored = store(connection, events)
         for again, column in (
-            (stored, "id"),
+            (row(events, id=stored["id"], transaction=1), "id"),
             (stored | {"id": uuid.uuid4()}, "actor_id"),
         ):
             with pytest.raises(sa.exc.IntegrityError) as refused:
@@ -327,12 +322,17 @@ def catalog(engine: sa.Engine) -> list[tuple[object, ...]]:
         ]
 
 
-def test_the_texts_make_what_create_all_makes(database_url: str, postgres: PostgresServer) -> None:
+def test_the_texts_make_what_create_all_makes(
+    database_url: str, connect: Connect, request: pytest.FixtureRequest
+) -> None:
     made = room("Player", "Guild", prefix='Odd %d "')
-    engine = sa.create_engine(database_url)
+    engine = connect(database_url)
     is_sqlite = engine.dialect.name == "sqlite"
-    other_url = f"{database_url}2" if is_sqlite else postgres.create_database()
-    by_hand = sa.create_engine(other_url)
+    if is_sqlite:
+        by_hand = connect(f"{database_url}2")
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        by_hand = connect(server.create_database())
 
     percent = "%" if is_sqlite else "%%"
 
@@ -345,8 +345,6 @@ def test_the_texts_make_what_create_all_makes(database_url: str, postgres: Postg
 
     assert catalog(by_hand) == catalog(engine)
     assert len(catalog(engine)) > 50
-    for one in (engine, by_hand):
-        one.dispose()
 
 
 def test_the_texts_name_the_schema_of_everything() -> None:

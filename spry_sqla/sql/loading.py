@@ -1,0 +1,328 @@
+"""PostgreSQL: a whole load in one statement, and what its rows mean.
+
+Nearly every stream has events of one origin, and then a load is four probes of indexes and one
+range: `runs`. A stream of several origins is marked by it and asked for again with `streams`, which
+walks the origins and probes each for an event that makes a snapshot divergent. Both answer as the
+four stores would.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from spry_sqla.operations import Load, Loaded, Loading, Owner, Run, StoredSnapshot
+from spry_sqla.records import StoredEvent
+from spry_sqla.schema import ActorTables
+from spry_sqla.sql import postgresql
+from spry_sqla.sql.postgresql import at, each, hex_id, recordset
+from spry_sqla.sql.statements import Statements, bounds, run_after, stored_event, usable_snapshots
+from spry_sqla.stores import merge, vector_of
+
+MAPPING, SNAPSHOT, EVENT, KEY = range(4)
+"""Kinds of rows: per target whom it reaches, its snapshot, its events; per key its command (-1)."""
+
+_ONE: sa.ColumnElement[int] = sa.literal_column("1")
+_CLAIMED, _OTHERS = 1, 2
+
+
+def load(cursor: Any, of_actor: Statements, operation: Load) -> Loading:
+    """Answer a load: by runs, and by streams where one has several origins."""
+    if operation.until is None:
+        answer = _load_runs(operation, _rows(cursor, of_actor, operation, runs))
+        if answer is not None:
+            return answer
+    return _load_streams(operation, _rows(cursor, of_actor, operation, streams))
+
+
+def _rows(cursor: Any, of_actor: Statements, operation: Load, build: Any) -> list[Any]:
+    snapshots = operation.fingerprint is not None
+    bounded = operation.version is not None or operation.until is not None
+    keys = bool(operation.keys)
+    single = len(operation.targets) == 1
+    statement = of_actor.special(
+        (build, single, snapshots, bounded, keys),
+        lambda: build(
+            of_actor.tables, single=single, snapshots=snapshots, bounded=bounded, keys=keys
+        ),
+    )
+    values: dict[str, Any] = {"origin": operation.origin, "limit": operation.limit}
+    if single:
+        values["digest"], values["native_id"] = operation.targets[0]
+    else:
+        targets = [
+            {"n": n, "digest": target.digest, "native_id": target.native_id}
+            for n, target in enumerate(operation.targets)
+        ]
+        values["targets"] = msgspec.json.encode(targets).decode()
+    if snapshots:
+        values["fingerprint"] = operation.fingerprint
+    if bounded:
+        values.update(bounds(operation.version, operation.until))
+    if keys:
+        values["keys"] = msgspec.json.encode(operation.keys).decode()
+    cursor.execute(statement.text, statement.parameters(values))
+    rows: list[Any] = cursor.fetchall()
+    return rows
+
+
+# Streams of one origin --------------------------------------------------------------------------
+
+
+def runs(
+    tables: ActorTables, *, single: bool, snapshots: bool, bounded: bool, keys: bool
+) -> sa.ClauseElement:
+    """Rows (n, kind, number, small, and four texts), ordered by the first three.
+
+    A target whose stream has other origins is marked in the flags of its MAPPING.
+    """
+    events, head = tables.events, tables.events.alias("head")
+    origin = sa.bindparam("origin", type_=sa.Text())
+    actor = _actors(tables, single=single)
+    of_actor = events.c.actor_id == actor.c.actor_id
+    others = sa.or_(
+        sa.exists().where(of_actor, events.c.origin < origin).correlate(actor),
+        sa.exists().where(of_actor, events.c.origin > origin).correlate(actor),
+    )
+    newest = (
+        sa.select(head.c.id, head.c.sequence)
+        .where(head.c.actor_id == actor.c.actor_id, head.c.origin == origin)
+        .order_by(head.c.sequence.desc())
+        .limit(_ONE)
+        .lateral("newest")
+    )
+    found: Any = actor.outerjoin(newest, sa.true())
+    columns: list[Any] = [
+        *actor.c,
+        newest.c.id.label("head"),
+        newest.c.sequence.label("head_sequence"),
+        sa.cast(others, sa.Integer()).label("others"),
+    ]
+    if snapshots:
+        usable = usable_snapshots(
+            tables, postgresql, actor.c.actor_id, None, bounded=bounded
+        ).lateral("usable")
+        found = found.outerjoin(usable, sa.true())
+        columns += [column.label(f"snapshot_{column.name}") for column in usable.c]
+    aim = sa.select(*columns).select_from(found).cte("aim").prefix_with("MATERIALIZED")
+
+    covered = at(aim.c.snapshot_vector, origin) if snapshots else sa.literal_column("0")
+    run = run_after(tables, aim.c.actor_id, origin, covered, more=[events.c.sequence]).lateral(
+        "run"
+    )
+    flags = aim.c.claimed + aim.c.others * sa.literal_column(str(_OTHERS))
+    texts = hex_id(aim.c.mapping), hex_id(aim.c.owner), hex_id(aim.c.head)
+    rows = [
+        _row(aim.c.n, MAPPING, aim.c.head_sequence, flags, *texts),
+        _row(
+            aim.c.n, EVENT, run.c.sequence, run.c.type_version, run.c.type, run.c.content
+        ).select_from(aim.join(run, sa.true())),
+    ]
+    if snapshots:
+        parts = (getattr(aim.c, f"snapshot_{name}") for name in ("id", "state", "vector"))
+        row = _row(
+            aim.c.n, SNAPSHOT, aim.c.snapshot_version, _ONE, *parts, aim.c.snapshot_last_event
+        )
+        rows.append(row.where(aim.c.snapshot_id.is_not(None)))
+    if keys:
+        rows.append(_keys(tables))
+    return sa.union_all(*rows).order_by(*(sa.literal_column(str(n)) for n in (1, 2, 3)))
+
+
+def _load_runs(operation: Load, rows: Sequence[Any]) -> Loading | None:
+    """What the rows say; None where a stream is no run."""
+    previous = _previous(rows)
+    actors: list[Loaded] = []
+    at_row, end = sum(row[1] == KEY for row in rows) if operation.keys else 0, len(rows)
+    while at_row < end:
+        n, _, head_sequence, flags, mapping, owner_id, head, _ = rows[at_row]
+        owner = Owner(owner_id, bool(flags & _CLAIMED), mapping)
+        at_row += 1
+        snapshot = None
+        if at_row < end and rows[at_row][1] == SNAPSHOT:
+            _, _, version, _, row_id, state, vector, last_event = rows[at_row]
+            snapshot = StoredSnapshot(row_id, state, vector, version, last_event)
+            at_row += 1
+        first = at_row
+        if len(operation.targets) == 1:
+            at_row = end
+        else:
+            while at_row < end and rows[at_row][0] == n:
+                at_row += 1
+        wanted = (head_sequence or 0) - vector_of(snapshot).get(operation.origin, 0)
+        if flags & _OTHERS or at_row - first != wanted:
+            return None
+        events = [(row[4], row[3], row[5]) for row in rows[first:at_row]]
+        run = Run(operation.origin, head or "", events)
+        actors.append(Loaded(owner, snapshot, [], False, run))
+    return Loading(actors, previous)
+
+
+# Streams of any origins -------------------------------------------------------------------------
+
+
+def streams(
+    tables: ActorTables, *, single: bool, snapshots: bool, bounded: bool, keys: bool
+) -> sa.ClauseElement:
+    """Rows (n, kind, number, small, and five texts), in no order.
+
+    The events are a range of index (actor_id, origin, sequence) for each origin.
+    """
+    event, actor = tables.events.c, _actors(tables, single=single)
+    ordered = sa.select(event.origin).order_by(event.origin).limit(_ONE)
+    first = ordered.where(event.actor_id == actor.c.actor_id).scalar_subquery()
+    origin = sa.select(actor.c.n, actor.c.actor_id, first.label("value")).cte(
+        "origin", recursive=True
+    )
+    following = ordered.where(
+        event.actor_id == origin.c.actor_id, event.origin > origin.c.value
+    ).scalar_subquery()
+    origin = origin.union_all(
+        sa.select(origin.c.n, origin.c.actor_id, following).where(origin.c.value.is_not(None))
+    )
+
+    reaches = hex_id(actor.c.mapping), hex_id(actor.c.owner)
+    rows = [_row(actor.c.n, MAPPING, sa.null(), actor.c.claimed, *reaches, texts=5)]
+    reached: Any = origin
+    covered: sa.ColumnElement[Any] = sa.literal_column("0")
+    if snapshots:
+        of_actor = (
+            sa.select(origin.c.value)
+            .where(origin.c.n == actor.c.n, origin.c.value.is_not(None))
+            .correlate(actor)
+            .lateral("each_origin")
+        )
+        usable = usable_snapshots(
+            tables, postgresql, actor.c.actor_id, of_actor, bounded=bounded
+        ).lateral("usable")
+        snapshot = (
+            sa.select(actor.c.n, *usable.c)
+            .select_from(actor.join(usable, sa.true()))
+            .cte("snapshot")
+            .prefix_with("MATERIALIZED")
+        )
+        parts = snapshot.c.id, snapshot.c.state, snapshot.c.vector, snapshot.c.last_event
+        rows.append(_row(snapshot.c.n, SNAPSHOT, snapshot.c.version, _ONE, *parts, texts=5))
+        reached = origin.outerjoin(snapshot, snapshot.c.n == origin.c.n)
+        covered = at(snapshot.c.vector, origin.c.value)
+    after = (
+        sa.select(*stored_event(tables, postgresql))
+        .where(
+            event.actor_id == origin.c.actor_id,
+            event.origin == origin.c.value,
+            event.sequence > covered,
+        )
+        .order_by(event.sequence)
+        .limit(sa.bindparam("limit", type_=sa.Integer()))
+        .lateral("event")
+    )
+    texts = after.c.id, after.c.origin, after.c.seen, after.c.type, after.c.content
+    rows.append(
+        _row(
+            origin.c.n, EVENT, after.c.sequence, after.c.type_version, *texts, texts=5
+        ).select_from(reached.join(after, sa.true()))
+    )
+    if keys:
+        rows.append(_keys(tables, texts=5))
+    return sa.union_all(*rows)
+
+
+def _load_streams(operation: Load, rows: list[Any]) -> Loading:
+    rows.sort(key=itemgetter(0, 1, 4))
+    actors: list[Loaded] = []
+    for n, of_target in groupby(rows, key=itemgetter(0)):
+        if n < 0:
+            continue
+        owner, snapshot, events = Owner(None, False, None), None, []
+        for _, kind, number, small, one, two, three, four, five in of_target:
+            if kind == EVENT:
+                events.append(StoredEvent(one, two, number, three, four, small, five))
+            elif kind == MAPPING:
+                owner = Owner(two, bool(small & _CLAIMED), one)
+            else:
+                snapshot = StoredSnapshot(one, two, three, number, four)
+        actors.append(Loaded(owner, snapshot, *_cut(events, operation.limit)))
+    return Loading(actors, _previous(rows))
+
+
+def _cut(events: list[StoredEvent], limit: int) -> tuple[list[StoredEvent], bool]:
+    if len(events) < limit:
+        return events, False
+    by_origin: dict[str, list[StoredEvent]] = {}
+    for event in events:
+        by_origin.setdefault(event.origin, []).append(event)
+    return merge(list(by_origin.values()), limit)
+
+
+# Parts of both ----------------------------------------------------------------------------------
+
+
+def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
+    """Whom each target reaches: its mapping, and else its native id."""
+    mapping, claim = tables.id_map, tables.id_map.alias("claim")
+    target: sa.FromClause
+    if single:
+        # Plain parameters: of a JSON array the planner expects a hundred rows.
+        target = sa.select(
+            sa.literal_column("0").label("n"),
+            sa.bindparam("digest", type_=sa.LargeBinary()).label("digest"),
+            sa.bindparam("native_id", type_=sa.Uuid(as_uuid=False)).label("native_id"),
+        ).subquery("target")
+        digest = target.c.digest
+    else:
+        columns: dict[str, Any] = {"n": sa.Integer(), "digest": sa.Text(), "native_id": sa.Uuid()}
+        target = recordset("targets", [sa.column(name, type_) for name, type_ in columns.items()])
+        digest = sa.func.decode(target.c.digest, sa.literal_column("'base64'"))
+    owner = (
+        sa.select(mapping.c.id, mapping.c.actor_id)
+        .where(mapping.c.digest == digest)
+        .order_by(mapping.c.actor_id != target.c.native_id, mapping.c.id)
+        .limit(_ONE)
+        .lateral("owner")
+    )
+    claimed = sa.exists().where(
+        claim.c.digest == digest, claim.c.origin == sa.bindparam("origin", type_=sa.Text())
+    )
+    return (
+        sa.select(
+            target.c.n,
+            owner.c.id.label("mapping"),
+            owner.c.actor_id.label("owner"),
+            sa.func.coalesce(owner.c.actor_id, target.c.native_id).label("actor_id"),
+            sa.cast(claimed, sa.Integer()).label("claimed"),
+        )
+        .select_from(target.outerjoin(owner, sa.true()))
+        .cte("actor")
+    )
+
+
+def _keys(tables: ActorTables, texts: int = 4) -> sa.Select[Any]:
+    command, key = tables.commands.c, each("keys")
+    row = _row(
+        sa.literal_column("-1"),
+        KEY,
+        _ONE,
+        _ONE,
+        hex_id(command.id),
+        command.idempotency_key,
+        texts=texts,
+    )
+    return row.select_from(tables.commands.join(key, command.idempotency_key == key.c.value))
+
+
+def _previous(rows: Sequence[Any]) -> dict[str, str]:
+    found = sorted(((row[4], row[5]) for row in rows if row[1] == KEY), reverse=True)
+    return {key: command_id for command_id, key in found}
+
+
+def _row(n: Any, kind: int, number: Any, small: Any, *given: Any, texts: int = 4) -> sa.Select[Any]:
+    number = sa.cast(number, sa.BigInteger())
+    small = sa.cast(small, sa.Integer())
+    blank = sa.cast(sa.null(), sa.Text())
+    columns = [n, sa.literal_column(str(kind)), number, small]
+    columns += [sa.cast(text, sa.Text()) for text in given]
+    columns += [blank] * (texts - len(given))
+    return sa.select(*(column.label(f"c{at}") for at, column in enumerate(columns)))
