@@ -5,7 +5,7 @@ is accepted for its methods, and `stored` gives it a name. Everything else about
 off it by `Domain`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -118,10 +118,12 @@ class Event(_Storable):
         raise DefinitionError(f"{type(self).__name__} defines no apply(); add the method")
 
 
-Decision: TypeAlias = (
-    Iterator[Event | Exception] | Iterable[Event | Exception] | Event | Exception | None
-)
-"""What `Command.handle` returns or yields: events and errors, or nothing."""
+Decision: TypeAlias = object
+"""What `Command.handle` returns or yields: events and errors, one or many, or nothing.
+
+It is checked where it is used, and not by type checkers: a union of an iterable and of what stands
+alone is no return type of a generator to them, and most decisions are generators.
+"""
 
 
 class Command(_Storable):

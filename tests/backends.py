@@ -86,7 +86,7 @@ class Store(Protocol):
         ...
 
     def rival(self, first: Callable[[Append], Append | None]) -> None:
-        """Let another writer be first at each append: with what `first` makes of it, if anything."""
+        """Let another writer be first at each append, with what `first` makes of it, if anything."""
         ...
 
     def close(self) -> None: ...
@@ -332,7 +332,7 @@ class OnAsyncEngine(Backend):
         self._place.leave()
 
 
-def _counting(actor: ActorKind[Any], part: str) -> sa.Select[tuple[int]]:
+def _counting(actor: ActorKind[Any], part: str) -> sa.Select[int]:
     return sa.select(sa.func.count()).select_from(getattr(actor.tables, part))
 
 

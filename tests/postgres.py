@@ -9,7 +9,6 @@ import fcntl
 import itertools
 import os
 import pwd
-import shutil
 import subprocess
 import tempfile
 import warnings
@@ -50,7 +49,7 @@ class PostgresServer:
         self.settings = {"listen_addresses": "", "port": 5432, **(settings or {})}
         self._user = _system_user()
         self._folder = _folder_for(self._user)
-        # A run that ends by an exception outside of any fixture must leave no server behind.
+        self._watcher = _watcher(self._folder, self._user)
         atexit.register(self.stop)
         self._names = (f"test_{os.getpid()}_{number}" for number in itertools.count(1))
 
@@ -84,10 +83,7 @@ class PostgresServer:
     def stop(self) -> None:
         """Stop the server and remove its data; a second call does nothing."""
         atexit.unregister(self.stop)
-        try:
-            self.halt("immediate")
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._watcher.communicate()
 
     def create_database(self) -> str:
         """A fresh, empty database: its URL, `postgresql+psycopg://…`."""
@@ -176,6 +172,20 @@ def _folder_for(user: str | None) -> Path:
         # mkdtemp lets nobody else in; whoever runs the tests is root here and reads all the same.
         ensure_prefix_permissions(folder)
     return folder
+
+
+def _watcher(folder: Path, user: str | None) -> "subprocess.Popen[bytes]":
+    """A process that cleans up when its input ends, be it that `stop` or a kill has ended us."""
+    script = 'cat; "$0" -D "$1/data" -m immediate stop; rm -rf "$1"'
+    return subprocess.Popen(
+        ["/bin/sh", "-c", script, str(POSTGRES_BIN_PATH / "pg_ctl"), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        user=user,
+        cwd="/",
+        start_new_session=True,
+    )
 
 
 def _shell(value: object) -> str:

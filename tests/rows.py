@@ -28,7 +28,7 @@ class Stored(NamedTuple):
     snapshot: StoredSnapshot | None
 
 
-def stored(store: Store, actor: type, **identifiers: spry.Scalar) -> Stored:
+def stored(store: Store, actor: type[Any], **identifiers: spry.Scalar) -> Stored:
     """The rows of an actor, its events in the order of their ids, and its newest snapshot."""
     kind = store.domain.actor(actor)
     target = _target(kind, identifiers)
@@ -41,7 +41,7 @@ def stored(store: Store, actor: type, **identifiers: spry.Scalar) -> Stored:
 
 def put_event(
     store: Store,
-    actor: type,
+    actor: type[Any],
     event: Any,
     *,
     origin: str,
@@ -81,7 +81,7 @@ def put_event(
 
 def put_snapshot(
     store: Store,
-    actor: type,
+    actor: type[Any],
     *,
     state: str,
     vector: str,
@@ -109,7 +109,7 @@ def put_snapshot(
     store.perform(Append(kind.name, snapshots=(record,)))
 
 
-def stored_id(store: Store, actor: type, **identifiers: spry.Scalar) -> str:
+def stored_id(store: Store, actor: type[Any], **identifiers: spry.Scalar) -> str:
     """The id of the actor that identifiers reach."""
     kind = store.domain.actor(actor)
     target = _target(kind, identifiers)

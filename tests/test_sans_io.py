@@ -371,7 +371,7 @@ def work_of(
     clock: Clock | None = None,
 ) -> Any:
     of_player = context(attempts, clock)
-    by_command = keys or [None] * len(commands)
+    by_command: Sequence[str | None] = keys or [None] * len(commands)
     envelopes = [
         seal(of_player, command, key) for command, key in zip(commands, by_command, strict=True)
     ]

@@ -271,7 +271,7 @@ def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
             sa.bindparam("digest", type_=sa.LargeBinary()).label("digest"),
             sa.bindparam("native_id", type_=sa.Uuid(as_uuid=False)).label("native_id"),
         ).subquery("target")
-        digest = target.c.digest
+        digest: Any = target.c.digest
     else:
         columns: dict[str, Any] = {"n": sa.Integer(), "digest": sa.Text(), "native_id": sa.Uuid()}
         target = recordset("targets", [sa.column(name, type_) for name, type_ in columns.items()])

@@ -1,5 +1,8 @@
 """Small pages, so that a few rows are many."""
 
+from dataclasses import fields
+from typing import Any
+
 import pytest
 
 from spry_sqla import operations
@@ -9,9 +12,11 @@ from spry_sqla import operations
 def small_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Pages of so many rows, where 2,000 are usual."""
     size: int = request.param
-    for operation in (
-        *(operations.Load, operations.ReadEvents, operations.ReadHistory, operations.ReadActors),
-    ):
-        defaults = (*operation.__init__.__defaults__[:-1], size)
-        monkeypatch.setattr(operation.__init__, "__defaults__", defaults)
+    paged: list[type[Any]] = [
+        *(operations.Load, operations.ReadEvents, operations.ReadHistory, operations.ReadActors)
+    ]
+    for operation in paged:
+        assert fields(operation)[-1].name == "limit"
+        make: Any = operation.__init__
+        monkeypatch.setattr(make, "__defaults__", (*make.__defaults__[:-1], size))
     return size

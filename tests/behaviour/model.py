@@ -145,4 +145,5 @@ def _listed(decision: Any) -> list[Any]:
 
 
 def _can_be_kept(command: Any) -> bool:
-    return not any(isinstance(value, Decimal) and value.is_nan() for value in vars(command).values())
+    values = vars(command).values()
+    return not any(isinstance(value, Decimal) and value.is_nan() for value in values)

@@ -34,9 +34,7 @@ class Wall:
         return self.shows()
 
 
-def test_events_keep_their_order_while_the_clock_stands_still(
-    backend: Backend, wall: Wall
-) -> None:
+def test_events_keep_their_order_while_the_clock_stands_still(backend: Backend, wall: Wall) -> None:
     store = backend.start(player.domain())
     players = store.repository(Player)
     wall.shows = lambda: NOW

@@ -19,7 +19,7 @@ DECISIONS: dict[str, Callable[[], Any]] = {
     "an error of the application's own": lambda: LookupError("no"),
     "a list": lambda: [PlayerHit(1), PlayerHit(2)],
     "a tuple": lambda: (PlayerHit(1),),
-    "an empty list": lambda: [],
+    "an empty list": list,
     "a generator": lambda: (PlayerHit(points) for points in (1, 2, 3)),
     "an empty generator": lambda: iter(()),
     "errors among events": lambda: [PlayerHit(1), spry.Rejected("a"), PlayerHit(2), OSError("b")],
@@ -30,8 +30,8 @@ DECISIONS: dict[str, Callable[[], Any]] = {
     "a number": lambda: 42,
     "None among events": lambda: [PlayerHit(1), None],
     "a dict": lambda: {"points": 1},
-    "an unregistered event": lambda: Unregistered(),
-    "unregistered events": lambda: [PlayerHit(1), Unregistered()],
+    "an unregistered event": lambda: UNREGISTERED,
+    "unregistered events": lambda: [PlayerHit(1), UNREGISTERED],
 }
 
 
@@ -46,6 +46,9 @@ class Decide(player.OfPlayer):
 @dataclass(frozen=True)
 class Unregistered(spry.Event):
     def apply(self, actor: object) -> None: ...
+
+
+UNREGISTERED = Unregistered()
 
 
 def domain() -> spry.Domain:

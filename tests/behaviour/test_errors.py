@@ -32,7 +32,7 @@ class Vault(spry.Actor):
 @dataclass(frozen=True)
 class Put(spry.Command):
     owner: str
-    gold: Decimal = Decimal("424242")
+    gold: Decimal = Decimal(424242)
     code: str = SECRET
     gives: list[str] = field(default_factory=lambda: ["put"])
 

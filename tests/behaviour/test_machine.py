@@ -1,15 +1,15 @@
 """Every backend, in step with a model: whatever an application does, it sees the same.
 
-Hypothesis draws the histories. `HYPOTHESIS_PROFILE=thorough` draws many more.
+Hypothesis draws the histories; `pytest --hypothesis-profile=thorough` draws many more.
 """
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 import spry_sqla as spry
 from tests.backends import BACKENDS, Backend, Repo, Store
+from tests.behaviour.examples import examples
 from tests.behaviour.model import Model, name_of
 from tests.conftest import Backends
 from tests.domains import player
@@ -51,9 +52,10 @@ _domains: dict[spry.ActorMeta, spry.Domain] = {}
 
 
 class Machine(RuleBasedStateMachine):
-    def __init__(self, backends: list[Backend]) -> None:
+    backends: ClassVar[list[Backend]]
+
+    def __init__(self) -> None:
         super().__init__()
-        self.backends = backends
         self.model = Model(Player)
         self.stores: dict[str, Store] = {}
         self.players: dict[str, Repo[Player]] = {}
@@ -68,11 +70,7 @@ class Machine(RuleBasedStateMachine):
     def handle(self, command: Any, key: str | None, metadata: dict[str, Any] | None) -> None:
         expected = outcome(lambda: [self.model.handle(command, key, metadata)])
         for name, players in self.players.items():
-            found = outcome(
-                lambda players=players: [
-                    players.handle(command, idempotency_key=key, metadata=metadata)
-                ]
-            )
+            found = outcome(partial(one, players, command, key, metadata))
             assert found == expected, name
         self._compare(command.name)
 
@@ -86,11 +84,8 @@ class Machine(RuleBasedStateMachine):
         of_batch, by_command = [command for command, _ in batch], [key for _, key in batch]
         expected = outcome(lambda: self.model.handle_many(of_batch, by_command, metadata))
         for name, players in self.players.items():
-            found = outcome(
-                lambda players=players: players.handle_many(
-                    of_batch, idempotency_keys=by_command, metadata=metadata
-                )
-            )
+            batch_of = partial(players.handle_many, of_batch, idempotency_keys=by_command)
+            found = outcome(partial(batch_of, metadata=metadata))
             assert found == expected, name
         for name in {command.name for command in of_batch}:
             self._compare(name)
@@ -136,9 +131,7 @@ class Machine(RuleBasedStateMachine):
     def _open(self, meta: spry.ActorMeta) -> None:
         for store in self.stores.values():
             store.close()
-        self.stores = {
-            backend.name: backend.open(domain_of(meta)) for backend in self.backends
-        }
+        self.stores = {backend.name: backend.open(domain_of(meta)) for backend in self.backends}
         self.players = {name: store.repository(Player) for name, store in self.stores.items()}
 
     def _compare(self, name: str) -> None:
@@ -151,10 +144,10 @@ class Machine(RuleBasedStateMachine):
 
             entries = list(players.history(name=name))
             assert [entry.version for entry in entries] == list(range(1, len(facts) + 1)), backend
-            assert [
-                (entry.event, entry.command, entry.metadata) for entry in entries
-            ] == [(fact.event, fact.command, fact.metadata) for fact in facts], backend
-            assert all(one.time <= next.time for one, next in pairwise(entries)), backend
+            assert [(entry.event, entry.command, entry.metadata) for entry in entries] == [
+                (fact.event, fact.command, fact.metadata) for fact in facts
+            ], backend
+            assert all(each.time <= after.time for each, after in pairwise(entries)), backend
 
             actors = list(map(name_of, players.actors()))
             assert actors == list(map(name_of, self.model.actors())), backend
@@ -164,6 +157,12 @@ def domain_of(meta: spry.ActorMeta) -> spry.Domain:
     if meta not in _domains:
         _domains[meta] = player.domain(meta)
     return _domains[meta]
+
+
+def one(
+    players: Repo[Player], command: Any, key: str | None, metadata: dict[str, Any] | None
+) -> list[spry.Results[Player]]:
+    return [players.handle(command, idempotency_key=key, metadata=metadata)]
 
 
 def outcome(work: Callable[[], list[spry.Results[Player]]]) -> Any:
@@ -185,7 +184,19 @@ def outcome(work: Callable[[], list[spry.Results[Player]]]) -> Any:
 
 @pytest.mark.slow
 def test_every_backend_shows_what_the_model_shows(backends: Backends) -> None:
-    import os
-    every = [backends[name] for name in os.environ.get("ONLY", ",".join(BACKENDS)).split(",")]
+    kept = backends
 
-    run_state_machine_as_test(lambda: Machine(every), settings=settings(max_examples=int(os.environ.get("N","5")), deadline=None, phases=(Phase.reuse, Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck)))
+    class EveryBackend(Machine):
+        backends = list(map(kept.__getitem__, BACKENDS))
+
+    run_state_machine_as_test(EveryBackend, settings=examples(12, steps=25))
+
+
+@pytest.mark.slow
+def test_long_lives_are_what_the_model_shows(backends: Backends) -> None:
+    kept = backends
+
+    class Quick(Machine):
+        backends = [kept["memory"], kept["sqlite-memory"]]
+
+    run_state_machine_as_test(Quick, settings=examples(20, steps=80))

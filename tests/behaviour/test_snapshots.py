@@ -1,4 +1,4 @@
-"""Snapshots: taken as `ActorMeta` says, used where they are right, passed over where they are not."""
+"""Snapshots: taken as `ActorMeta` says, used where right, passed over where not."""
 
 import logging
 from dataclasses import dataclass, field
@@ -204,9 +204,7 @@ def test_a_snapshot_of_other_code_is_passed_over(backend: Backend) -> None:
     store = with_ada(backend, player.domain())
     last = stored(store, Player, name="Ada").events[-1].id
 
-    forge(
-        store, last, state='{"name":"Ada","hit_points":1000,"wounds":[]}', fingerprint="f" * 32
-    )
+    forge(store, last, state='{"name":"Ada","hit_points":1000,"wounds":[]}', fingerprint="f" * 32)
 
     assert store.repository(Player).fetch(name="Ada") == Player("Ada", 97, [1, 2])
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 import spry_sqla as spry
 from tests.backends import Backend
 from tests.behaviour.examples import examples
-from tests.codec.values import CLASSES, SCALARS, same, text
+from tests.codec.values import CLASSES, SCALARS, of, same, text
 from tests.domains import player
 from tests.domains.player import CreatePlayer, Player
 
-_element = [(list[each], st.lists(values, max_size=3)) for each, values in SCALARS[:8]]
+_element = [(of(list, each), st.lists(values, max_size=3)) for each, values in SCALARS[:8]]
 _keyed = [
-    (dict[each, int], st.dictionaries(values, st.integers(), max_size=3))
+    (of(dict, each, int), st.dictionaries(values, st.integers(), max_size=3))
     for each, values in SCALARS[:12]
     if each is not float
 ]
@@ -26,11 +26,13 @@ _mixed = [
     (set[str], st.sets(text)),
     (frozenset[Decimal], st.frozensets(st.decimals(allow_nan=False, allow_infinity=False))),
     (int | str | None, st.integers() | text | st.none()),
-    (dict[tuple[int, str], list[bytes]], st.dictionaries(st.tuples(st.integers(), text), st.just([b"\0"]))),
+    (
+        dict[tuple[int, str], list[bytes]],
+        st.dictionaries(st.tuples(st.integers(), text), st.just([b"\0"]), max_size=3),
+    ),
 ]
-FIELDS = {
-    f"field_{place}": each for place, each in enumerate([*SCALARS, *CLASSES, *_element, *_keyed, *_mixed])
-}
+_fields = [*SCALARS, *CLASSES, *_element, *_keyed, *_mixed]
+FIELDS: dict[str, Any] = {f"field_{place}": each for place, each in enumerate(_fields)}
 Thing: Any = dataclasses.make_dataclass(
     "Thing", [(name, annotation) for name, (annotation, _) in FIELDS.items()], frozen=True
 )

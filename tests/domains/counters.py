@@ -9,6 +9,7 @@ import pydantic
 
 import spry_sqla as spry
 
+
 @dataclass
 class DataclassCounter(spry.Actor):
     meta = spry.ActorMeta(snapshot_frequency=2)
@@ -88,7 +89,7 @@ class ModelCounter(pydantic.BaseModel):
     meta: ClassVar[spry.ActorMeta] = spry.ActorMeta(snapshot_frequency=2)
     owner: str = ""
     count: int = 0
-    notes: list[str] = []  # noqa: RUF012  (pydantic copies it)
+    notes: list[str] = []
 
     def identifiers(self) -> spry.Identifiers:
         return {"owner": self.owner}
