@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
@@ -30,8 +31,8 @@ DECISIONS: dict[str, Callable[[], Any]] = {
     "a number": lambda: 42,
     "None among events": lambda: [PlayerHit(1), None],
     "a dict": lambda: {"points": 1},
-    "an unregistered event": lambda: UNREGISTERED,
-    "unregistered events": lambda: [PlayerHit(1), UNREGISTERED],
+    "an unregistered event": lambda: Unregistered(),  # noqa: PLW0108  (it is defined below)
+    "unregistered events": lambda: [PlayerHit(1), Unregistered()],
 }
 
 
@@ -48,9 +49,7 @@ class Unregistered(spry.Event):
     def apply(self, actor: object) -> None: ...
 
 
-UNREGISTERED = Unregistered()
-
-
+@cache
 def domain() -> spry.Domain:
     return spry.Domain(*player.TYPES, Decide)
 

@@ -94,6 +94,7 @@ class Unknown(spry.Actor):
         return {"code": self.code}
 
 
+DOMAIN = spry.Domain(Vault, Put, HasPut)
 ADA, BOB = f"ada {SECRET}", f"bob {SECRET}"
 Fault = Callable[[Backend, Store, Repo[Vault]], Any]
 FAULTS: dict[str, tuple[type[Exception], Fault]] = {}
@@ -243,7 +244,7 @@ def test_a_fault_has_its_error_on_every_backend_and_tells_no_secret(
     backend: Backend, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     error, cause = FAULTS[name]
-    store = backend.start(spry.Domain(Vault, Put, HasPut), attempts=3)
+    store = backend.start(DOMAIN, attempts=3)
 
     with caplog.at_level(logging.DEBUG), pytest.raises(error) as caught:
         cause(backend, store, store.repository(Vault))
@@ -260,7 +261,7 @@ def test_a_fault_has_its_error_on_every_backend_and_tells_no_secret(
 def test_what_is_logged_about_a_snapshot_tells_no_secret(
     backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = backend.start(spry.Domain(Vault, Put, HasPut))
+    store = backend.start(DOMAIN)
     vaults = store.repository(Vault)
     vaults.handle(Put(ADA))
     put_snapshot(
@@ -282,7 +283,7 @@ def test_what_is_logged_about_a_snapshot_tells_no_secret(
 
 
 def test_results_and_history_show_no_id(backend: Backend) -> None:
-    vaults = backend.start(spry.Domain(Vault, Put, HasPut)).repository(Vault)
+    vaults = backend.start(DOMAIN).repository(Vault)
 
     results = vaults.handle(Put(ADA), metadata={"user": "eve"})
     shown = repr((results, list(vaults.history(owner=ADA)), list(vaults.actors())))
@@ -294,8 +295,7 @@ def test_results_and_history_show_no_id(backend: Backend) -> None:
 def test_a_closed_storage_stays_closed_and_another_on_the_same_data_works(
     backend: Backend,
 ) -> None:
-    domain = spry.Domain(Vault, Put, HasPut)
-    store = backend.start(domain)
+    store = backend.start(DOMAIN)
     store.repository(Vault).handle(Put(ADA))
 
     store.close()
@@ -303,7 +303,7 @@ def test_a_closed_storage_stays_closed_and_another_on_the_same_data_works(
 
     with pytest.raises(spry.StorageClosed, match="closed"):
         store.repository(Vault).fetch(owner=ADA)
-    assert backend.open(domain).repository(Vault).exists(owner=ADA)
+    assert backend.open(DOMAIN).repository(Vault).exists(owner=ADA)
 
 
 def spoil(store: Store, vaults: Repo[Vault], **row: Any) -> None:

@@ -48,7 +48,6 @@ metas = st.builds(
     snapshot_during_write=st.booleans(),
     revision=st.integers(0, 1),
 )
-_domains: dict[spry.ActorMeta, spry.Domain] = {}
 
 
 class Machine(RuleBasedStateMachine):
@@ -63,7 +62,7 @@ class Machine(RuleBasedStateMachine):
     @initialize(meta=metas)
     def start(self, meta: spry.ActorMeta) -> None:
         for backend in self.backends:
-            backend.clear(domain_of(meta))
+            backend.clear(player.domain(meta))
         self._open(meta)
 
     @rule(command=commands, key=keys, metadata=metadata)
@@ -131,7 +130,7 @@ class Machine(RuleBasedStateMachine):
     def _open(self, meta: spry.ActorMeta) -> None:
         for store in self.stores.values():
             store.close()
-        self.stores = {backend.name: backend.open(domain_of(meta)) for backend in self.backends}
+        self.stores = {backend.name: backend.open(player.domain(meta)) for backend in self.backends}
         self.players = {name: store.repository(Player) for name, store in self.stores.items()}
 
     def _compare(self, name: str) -> None:
@@ -151,12 +150,6 @@ class Machine(RuleBasedStateMachine):
 
             actors = list(map(name_of, players.actors()))
             assert actors == list(map(name_of, self.model.actors())), backend
-
-
-def domain_of(meta: spry.ActorMeta) -> spry.Domain:
-    if meta not in _domains:
-        _domains[meta] = player.domain(meta)
-    return _domains[meta]
 
 
 def one(
@@ -184,19 +177,16 @@ def outcome(work: Callable[[], list[spry.Results[Player]]]) -> Any:
 
 @pytest.mark.slow
 def test_every_backend_shows_what_the_model_shows(backends: Backends) -> None:
-    kept = backends
-
-    class EveryBackend(Machine):
-        backends = list(map(kept.__getitem__, BACKENDS))
-
-    run_state_machine_as_test(EveryBackend, settings=examples(12, steps=25))
+    run_state_machine_as_test(on(backends, *BACKENDS), settings=examples(12, steps=25))
 
 
 @pytest.mark.slow
 def test_long_lives_are_what_the_model_shows(backends: Backends) -> None:
-    kept = backends
+    run_state_machine_as_test(
+        on(backends, "memory", "sqlite-memory"), settings=examples(20, steps=80)
+    )
 
-    class Quick(Machine):
-        backends = [kept["memory"], kept["sqlite-memory"]]
 
-    run_state_machine_as_test(Quick, settings=examples(20, steps=80))
+def on(kept: Backends, *names: str) -> type[Machine]:
+    """The machine with some of the backends."""
+    return type("SomeBackends", (Machine,), {"backends": [kept[name] for name in names]})

@@ -124,7 +124,6 @@ def test_what_cannot_be_kept_in_a_command_is_refused_and_nothing_is_stored(
         *({"a": float("nan")}, {"a": float("inf")}, {"a": object()}, {"a": "\ud800"}, {"a": 1j}),
         *({1: "a"}, {"a": {"b": [Decimal("NaN")]}}, [("a", 1)], "a", {"\ud800": 1}, {"a": print}),
     ],
-    ids=ascii,
 )
 def test_what_cannot_be_kept_in_metadata_is_refused_and_nothing_is_stored(
     backend: Backend, metadata: Any

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from uuid import UUID
 
 import spry_sqla as spry
@@ -59,5 +60,6 @@ class Paid(spry.Event):
                 actor.notes.setdefault("paid", []).append(self.note)
 
 
+@cache
 def domain() -> spry.Domain:
     return spry.Domain(Account, Pay, Paid)

@@ -1,6 +1,7 @@
 """One counter, written as each kind of class that a state can be."""
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, ClassVar
 
 import attrs
@@ -152,5 +153,6 @@ STATES: list[type[Any]] = [
 FROZEN = (FrozenCounter, FrozenAttrsCounter, FrozenStructCounter)
 
 
+@cache
 def domain() -> spry.Domain:
     return spry.Domain(*STATES, Count, Counted)

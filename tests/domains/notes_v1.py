@@ -1,6 +1,7 @@
 """A notebook, as the first release of an application wrote it."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import spry_sqla as spry
 
@@ -39,5 +40,6 @@ class Jotted(spry.Event):
                 actor.notes.append(self.text)
 
 
+@cache
 def domain() -> spry.Domain:
     return spry.Domain(Notebook, Jot, Jotted)

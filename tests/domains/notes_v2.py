@@ -1,6 +1,7 @@
 """The notebook a release later: notes have lines, and the event says so."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import spry_sqla as spry
@@ -44,5 +45,6 @@ class Jotted(spry.Event, version=2):
                 actor.lines.extend(self.lines)
 
 
+@cache
 def domain() -> spry.Domain:
     return spry.Domain(Notebook, Jot, Jotted)

@@ -1,6 +1,7 @@
 """The notebook of today: every type has another name, and a note has an author."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import spry_sqla as spry
@@ -54,5 +55,6 @@ class Written(spry.Event, name="written", version=3, aliases=("Jotted",)):
                 actor.lines.extend((line, self.author) for line in self.lines)
 
 
+@cache
 def domain() -> spry.Domain:
     return spry.Domain(Journal, Write, Written)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 
 import spry_sqla as spry
 
@@ -149,6 +150,7 @@ TYPES = (
 )
 
 
+@cache
 def domain(meta: spry.ActorMeta = spry.ActorMeta()) -> spry.Domain:  # noqa: B008  (it is frozen)
     """The domain, its snapshots taken as `meta` says: what another release of the code would be."""
     usual, Player.meta = Player.meta, meta

@@ -1,6 +1,7 @@
 """A seat has a row and a number: two identifiers, in any order."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import spry_sqla as spry
 
@@ -42,5 +43,6 @@ class Reserved(spry.Event):
                 actor.reserved += 1
 
 
+@cache
 def domain() -> spry.Domain:
     return spry.Domain(Seat, Reserve, Reserved)

@@ -109,7 +109,7 @@ class Proxy:
         return None
 
     def wait_for_release(self) -> None:
-        self._released.wait(60)
+        self._released.wait(300)
 
     def forget(self, link: "_Link") -> None:
         self._links.discard(link)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import spry_sqla as spry
 from tests.faults.domain import Add, Counter, domain
 from tests.faults.ledger import read_ledger
-from tests.faults.waiting import until
+from tests.faults.waiting import LONG, until
 
 CHILDREN = 4
 COMMANDS = 10
@@ -61,7 +61,7 @@ def wait_for(children: list[int]) -> None:
                 ended.append(os.waitstatus_to_exitcode(status))
             return bool(found)
 
-        until(has_ended, "a child ends", seconds=60)
+        until(has_ended, "a child ends")
         assert ended == [0], "a child failed; see what it printed"
 
 
@@ -136,7 +136,7 @@ def test_a_child_of_a_parent_whose_threads_write_can_write_too(engine: sa.Engine
             wait_for([fork(partial(write_one, f"child {child}")) for child in range(CHILDREN)])
         finally:
             stop = True
-        stored = [each.result(30) for each in writing]
+        stored = [each.result(LONG) for each in writing]
 
     for number in range(3):
         assert counters.fetch(name=f"thread {number}").total == stored[number]

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-LONG = 30.0
-"""Seconds in which anything that will happen has happened, also on a busy machine."""
+LONG = 120.0
+"""Seconds in which anything that will happen has happened, also on a very busy machine."""
 
 
 def until(condition: Callable[[], object], what: str, *, seconds: float = LONG) -> None:
