@@ -50,6 +50,7 @@ class PostgresServer:
         self._user = _system_user()
         self._folder = _folder_for(self._user)
         self._watcher = _watcher(self._folder, self._user)
+        self._owner = os.getpid()
         atexit.register(self.stop)
         self._names = (f"test_{os.getpid()}_{number}" for number in itertools.count(1))
 
@@ -81,9 +82,10 @@ class PostgresServer:
             self._run("pg_ctl", "-w", "-t", str(_SECONDS), "-m", mode, "stop")
 
     def stop(self) -> None:
-        """Stop the server and remove its data; a second call does nothing."""
-        atexit.unregister(self.stop)
-        self._watcher.communicate()
+        """Stop the server and remove its data; a second call does nothing, nor one in a fork."""
+        if os.getpid() == self._owner and self._watcher.poll() is None:
+            # A line, not the end of the input: a fork may still hold the other end of the pipe.
+            self._watcher.communicate(b"stop\n")
 
     def create_database(self) -> str:
         """A fresh, empty database: its URL, `postgresql+psycopg://…`."""
@@ -175,8 +177,8 @@ def _folder_for(user: str | None) -> Path:
 
 
 def _watcher(folder: Path, user: str | None) -> "subprocess.Popen[bytes]":
-    """A process that cleans up when its input ends, be it that `stop` or a kill has ended us."""
-    script = 'cat; "$0" -D "$1/data" -m immediate stop; rm -rf "$1"'
+    """A process that cleans up when it is told to, or when its input ends since we were killed."""
+    script = 'read line; "$0" -D "$1/data" -m immediate stop; rm -rf "$1"'
     return subprocess.Popen(
         ["/bin/sh", "-c", script, str(POSTGRES_BIN_PATH / "pg_ctl"), str(folder)],
         stdin=subprocess.PIPE,

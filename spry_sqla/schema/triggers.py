@@ -358,7 +358,11 @@ def _sqlite_no_replace(on: _On) -> str:
 
     A statement inside of a trigger takes the conflict clause of the statement that fired it, where
     that has one (https://sqlite.org/lang_createtrigger.html). This one breaks a CHECK: in a plain
-    INSERT that is ignored, as written here; in a REPLACE a CHECK aborts.
+    INSERT that is ignored, as written here; in a REPLACE a CHECK aborts. So it does where somebody
+    writes OR ABORT, OR FAIL or OR ROLLBACK, of which a plain INSERT has no need.
+
+    To look for the keys in the trigger instead would cost the same, and would break
+    ON CONFLICT DO NOTHING. Measured: 1 µs for each row, 1 to 2.5 % of a durable command.
     """
     name = on.table.name
     helper = names.shared_name(on.mark.prefix, TRANSACTIONS_TABLE)

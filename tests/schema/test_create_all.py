@@ -317,4 +317,4 @@ def _options(url: str, *, autocommit: bool) -> dict[str, Any]:
 
 
 def _round(number: int, schema: str | None) -> Room:
-    return room("Player", "Guild", schema=schema, prefix=f"r{number}_")
+    return room(schema=schema, prefix=f"r{number}_")

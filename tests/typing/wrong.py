@@ -1,7 +1,6 @@
 """Code that must not pass: each marked line is an error for mypy and for basedpyright.
 
-The text after the mark is a part of mypy's message or its code. A mark with a name in parentheses
-is for that checker alone: mypy does not look at what a generator yields where it may also return.
+The text after the mark is a part of mypy's message, or its code.
 """
 
 from dataclasses import dataclass
@@ -34,8 +33,8 @@ class Create(spry.Command):
     def identifiers(self) -> spry.Identifiers:
         return {"name": [self.name]}  # E: dict-item
 
-    def handle(self, actor: object) -> spry.Decision:
-        yield "created"  # E(basedpyright): reportReturnType
+    def handle(self) -> spry.Decision:  # E: override
+        yield Created(self.name)
 
 
 @dataclass(frozen=True)
