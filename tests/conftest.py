@@ -54,7 +54,23 @@ def backends(request: pytest.FixtureRequest) -> Iterator["Backends"]:
         each.stop()
 
 
-@pytest.fixture(scope="session", params=list(BACKENDS))
+USUAL = ("memory", "sqlite", "aiosqlite", "postgresql", "postgresql-async")
+"""One of each kind; the state machine drives all of them in step in every run."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-backend", action="store_true", help="run each behaviour test on all ten backends"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        names = list(BACKENDS) if metafunc.config.getoption("--every-backend") else USUAL
+        metafunc.parametrize("backend", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def backend(request: pytest.FixtureRequest, backends: "Backends") -> Backend:
     """Each backend in turn; `backend.start(domain)` is an empty storage on it."""
     return backends[request.param]
