@@ -68,7 +68,7 @@ def test_each_moment_can_be_fetched(backend: Backend, frequency: int) -> None:
         as_it_was = players.fetch(name="Ada", version=until_then[-1])
         assert players.fetch(name="Ada", at=entry.time) == as_it_was
     assert players.fetch(name="Ada", at=entries[-1].time).wounds == [1, 2]
-    before = times[0] - timedelta(microseconds=1)
+    before = entries[0].time - timedelta(microseconds=1)
     assert players.fetch(name="Ada", at=before) == Player()
     assert players.fetch(name="Ada", at=datetime(1, 1, 1, tzinfo=UTC)) == Player()
     assert players.fetch(name="Ada", at=datetime.max.replace(tzinfo=UTC)).wounds == [1, 2]
