@@ -1,4 +1,4 @@
-"""Small pages, so that a few rows are many."""
+"""Small pages, so that a few rows are many; a clock that other tests have told nothing."""
 
 from dataclasses import fields
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from spry_sqla import operations
+from spry_sqla import storage as storages
+from spry_sqla.clock import Clock
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -20,3 +22,12 @@ def small_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         make: Any = operation.__init__
         monkeypatch.setattr(make, "__defaults__", (*make.__defaults__[:-1], size))
     return size
+
+
+@pytest.fixture
+def own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock of this test's. One that was told of a future goes on from there in steps of 100 ns.
+
+    Then two events share a microsecond, and so a moment.
+    """
+    monkeypatch.setattr(storages, "process_clock", Clock())
