@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
@@ -92,7 +93,7 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-class Backend:
+class Backend(ABC):
     """Somewhere to keep data; also the base of those here, each of which says how."""
 
     def __init__(self, name: str) -> None:
@@ -106,17 +107,17 @@ class Backend:
         self.clear(domain)
         return self.open(domain, **settings)
 
+    @abstractmethod
     def clear(self, domain: spry.Domain) -> None:
         """Throw all data away and make the tables."""
-        raise NotImplementedError
 
+    @abstractmethod
     def open(self, domain: spry.Domain, **settings: Unpack[Settings]) -> Store:
         """A storage on the data that is there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def count(self, actor: ActorKind[Any], part: str) -> int:
         """How many rows an actor's table has: `commands`, `events`, `id_map` or `snapshots`."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """Let go of everything."""

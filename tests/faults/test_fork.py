@@ -115,8 +115,8 @@ def test_a_child_that_ends_at_once_leaves_its_parent_in_peace(engine: sa.Engine)
         assert counters.handle(Add("ada")).modified.total == number
 
 
-# Not SQLite, where children of such a parent hung. Not yet diagnosed: perhaps a lock of SQLite's own
-# that another thread held at the fork.
+# Not SQLite, where children of such a parent hung. Not yet diagnosed: perhaps a lock of SQLite's
+# own that another thread held at the fork.
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_a_child_of_a_parent_whose_threads_write_can_write_too(engine: sa.Engine) -> None:
     # Locks that another thread held at the fork stay locked for ever in the child.
