@@ -119,6 +119,7 @@ class Backend(ABC):
     def count(self, actor: ActorKind[Any], part: str) -> int:
         """How many rows an actor's table has: `commands`, `events`, `id_map` or `snapshots`."""
 
+    @abstractmethod
     def stop(self) -> None:
         """Let go of everything."""
 
