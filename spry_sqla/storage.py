@@ -10,10 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from spry_sqla.clock import process_clock
 from spry_sqla.domain import Domain
@@ -24,6 +23,9 @@ from spry_sqla.reading import Context
 from spry_sqla.repository import AsyncRepository, Repository
 from spry_sqla.sql.adapter import SqlAdapter
 from spry_sqla.sql.lending import AsyncLender, Lender, ThreadLender
+
+if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 A = TypeVar("A")
 
@@ -211,14 +213,14 @@ class AsyncStorage(_Awaited):
     """
 
     def __init__(
-        self, engine: AsyncEngine | sa.Engine, domain: Domain, **settings: Unpack[Settings]
+        self, engine: "AsyncEngine | sa.Engine", domain: Domain, **settings: Unpack[Settings]
     ) -> None:
         super().__init__(domain, settings, self._checked_answer)
         self._lender: AsyncLender | ThreadLender
-        if isinstance(engine, AsyncEngine):
-            self._lender = AsyncLender(engine)
-        elif isinstance(engine, sa.Engine):
+        if isinstance(engine, sa.Engine):
             self._lender = ThreadLender(engine)
+        elif isinstance(getattr(engine, "sync_engine", None), sa.Engine):
+            self._lender = AsyncLender(engine)
         else:
             raise StorageError(
                 "AsyncStorage takes an AsyncEngine or an Engine of SQLAlchemy, and was given a "

@@ -10,16 +10,18 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import Pool, PoolProxiedConnection, SingletonThreadPool, StaticPool
 
 from spry_sqla.errors import StorageError, StorageUnavailable
 from spry_sqla.operations import Append, Read, Unavailable
 from spry_sqla.sql.adapter import SqlAdapter, unavailable
+
+if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 R = TypeVar("R")
 
@@ -94,7 +96,7 @@ class ThreadLender:
 class AsyncLender:
     """Connections of an AsyncEngine."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: "AsyncEngine") -> None:
         self._engine = engine
         _engines.add(engine.sync_engine)
 

@@ -20,7 +20,7 @@ Checker: TypeAlias = Callable[[Path, Path], Problems]
 def mypy(file: Path, _: Path) -> Problems:
     """Line and message of each error that mypy --strict finds."""
     done = run(["-m", "mypy", "--strict", "--output", "json", str(file.relative_to(ROOT))])
-    errors = [json.loads(line) for line in done.splitlines()]
+    errors = [json.loads(line) for line in done.splitlines() if line.startswith("{")]
     return [
         (error["line"], f"{error['message']} [{error['code']}]")
         for error in errors
