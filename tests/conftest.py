@@ -57,37 +57,24 @@ def backends(request: pytest.FixtureRequest) -> Iterator["Backends"]:
 USUAL = ("memory", "sqlite", "postgresql")
 """One of each kind."""
 
-THOROUGH = (
-    *("faults", "schema/test_create_all", "schema/test_tables", "schema/test_triggers"),
-    *("typing", "demo/test_demo", "demo/test_wheel", "behaviour/test_machine"),
-)
-"""What takes long, or a quiet machine: run with --thorough."""
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--every-backend", action="store_true", help="run each behaviour test on all ten backends"
-    )
-    parser.addoption(
-        "--thorough", action="store_true", help="also run faults, schema, typing, demo, machine"
+        "--thorough",
+        action="store_true",
+        help="run each behaviour test on all ten backends, and cause each fault more often",
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--thorough"):
-        return
-    here = Path(__file__).parent
-    left_out = [
-        item for item in items if item.path.relative_to(here).as_posix().startswith(THOROUGH)
-    ]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether to repeat by the hundred what the usual run repeats by the dozen."""
+    return bool(request.config.getoption("--thorough"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
-        names = list(BACKENDS) if metafunc.config.getoption("--every-backend") else USUAL
+        names = list(BACKENDS) if metafunc.config.getoption("--thorough") else USUAL
         metafunc.parametrize("backend", names, indirect=True, scope="session")
 
 

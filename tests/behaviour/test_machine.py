@@ -176,8 +176,9 @@ def outcome(work: Callable[[], list[spry.Results[Player]]]) -> Any:
 
 
 @pytest.mark.slow
-def test_every_backend_shows_what_the_model_shows(backends: Backends) -> None:
-    run_state_machine_as_test(on(backends, *BACKENDS), settings=examples(12, steps=25))
+def test_every_backend_shows_what_the_model_shows(backends: Backends, thorough: bool) -> None:
+    count = 12 if thorough else 4
+    run_state_machine_as_test(on(backends, *BACKENDS), settings=examples(count, steps=25))
 
 
 @pytest.mark.slow

@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import spry_sqla as spry
 from tests.faults.domain import Add, Counter, domain
 from tests.faults.ledger import read_ledger
-from tests.faults.processes import Barrier, in_processes, in_threads
 from tests.faults.waiting import LONG
+from tests.processes import Barrier, in_processes, in_threads
 
 PROCESSES = 8
-COMMANDS = 200
+COMMANDS = 80
 
 Open = Callable[[str], sa.Engine]
 

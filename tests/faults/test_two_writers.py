@@ -15,8 +15,8 @@ import spry_sqla as spry
 from tests.faults.domain import Add, Counter, Rename, domain
 from tests.faults.ledger import read_ledger
 from tests.faults.locks import outside, take_next, until_waiting
-from tests.faults.processes import Barrier, in_processes, in_threads
 from tests.faults.waiting import LONG, until
+from tests.processes import Barrier, in_processes, in_threads
 
 WRITERS = 16
 

@@ -1,9 +1,5 @@
 import asyncio
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from threading import BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -12,6 +8,7 @@ from sqlalchemy import event, orm
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import ExecutableDDLElement
 
+from tests.processes import Barrier, in_processes
 from tests.schema.conftest import Connect
 from tests.schema.rooms import Room, room, store
 
@@ -274,37 +271,22 @@ def test_eight_processes_at_once(database_url: str, tmp_path: Path, connect: Con
     autocommit = [False, False, True, True]
     work = list(zip(urls, schemas, autocommit, strict=True))
 
-    spawn = multiprocessing.get_context("spawn")
-    barrier = spawn.Barrier(PROCESSES)
-    with ProcessPoolExecutor(PROCESSES, spawn, _meet, (barrier,)) as pool:
-        done = [pool.submit(_create_all, work) for _ in range(PROCESSES)]
-        failures = [failure for one in done if (failure := one.exception()) is not None]
-    # Those that only waited for the one that failed say nothing.
-    assert [one for one in failures if not isinstance(one, BrokenBarrierError)] == []
-    assert failures == []
+    in_processes(PROCESSES, _create_all, work)
 
     for number, (url, schema, _) in enumerate(work):
         check(connect(url), _round(number, schema))
 
 
-_barrier: Barrier
-
-
-def _meet(barrier: Barrier) -> None:
-    global _barrier  # noqa: PLW0603 - the pool hands a barrier over in no other way
-    _barrier = barrier
-
-
-def _create_all(work: list[tuple[str, str | None, bool]]) -> None:
+def _create_all(_: int, barrier: Barrier, work: list[tuple[str, str | None, bool]]) -> None:
     try:
         for number, (url, schema, autocommit) in enumerate(work):
             made = _round(number, schema)
             engine = sa.create_engine(url, **_options(url, autocommit=autocommit))
-            _barrier.wait(300)
+            barrier.wait()
             made.metadata.create_all(engine)
             engine.dispose()
     except BaseException:
-        _barrier.abort()
+        barrier.abort()
         raise
 
 
