@@ -5,7 +5,7 @@ is accepted for its methods, and `stored` gives it a name. Everything else about
 off it by `Domain`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -113,16 +113,24 @@ class Event(_Storable):
 
     __slots__ = ()
 
-    def apply(self, actor: Any) -> Any:
+    def apply(self, actor: Any, /) -> Any:
         """Change the actor that is given, or return a new state; ignore actors of other types."""
         raise DefinitionError(f"{type(self).__name__} defines no apply(); add the method")
 
 
-Decision: TypeAlias = object
-"""What `Command.handle` returns or yields: events and errors, one or many, or nothing.
+@runtime_checkable
+class EventLike(Protocol):
+    """What the library asks of an event class, whatever it inherits."""
 
-It is checked where it is used, and not by type checkers: a union of an iterable and of what stands
-alone is no return type of a generator to them, and most decisions are generators.
+    def apply(self, actor: Any, /) -> Any: ...
+
+
+Fact: TypeAlias = EventLike | Exception
+Decision: TypeAlias = Generator[Fact, Any, Any] | Collection[Fact] | Fact | None
+"""What `Command.handle` yields or returns: events and errors, one or many, or nothing.
+
+Any other iterable will do, too; this is the union that type checkers take for the return type of a
+generator function.
 """
 
 
@@ -135,7 +143,7 @@ class Command(_Storable):
         """Which actor the command is for."""
         raise DefinitionError(f"{type(self).__name__} defines no identifiers(); add the method")
 
-    def handle(self, actor: Any) -> Decision:
+    def handle(self, actor: Any, /) -> Decision | Iterable[Fact]:
         """Decide: return or yield events and errors; None or nothing where it has no say.
 
         It may run more than once for one command, when another writer was first.
@@ -151,19 +159,12 @@ class ActorLike(Protocol):
 
 
 @runtime_checkable
-class EventLike(Protocol):
-    """What the library asks of an event class, whatever it inherits."""
-
-    def apply(self, actor: Any) -> Any: ...
-
-
-@runtime_checkable
 class CommandLike(Protocol):
     """What the library asks of a command class, whatever it inherits."""
 
     def identifiers(self) -> Identifiers: ...
 
-    def handle(self, actor: Any) -> Any: ...
+    def handle(self, actor: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from spry_sqla.drivers import AsyncPerform, Perform, run, run_async, stream, stream_async
 from spry_sqla.errors import UnusableIdentifiers, UnusableValue
 from spry_sqla.handling import Envelope, handle_many, seal
-from spry_sqla.model import HistoryEntry, Identifiers, Results, Scalar
+from spry_sqla.model import CommandLike, HistoryEntry, Identifiers, Results, Scalar
 from spry_sqla.reading import Context, actors, fetch, history
 
 A = TypeVar("A")
@@ -26,7 +26,7 @@ class Repository(Generic[A]):
 
     def handle(
         self,
-        command: Any,
+        command: CommandLike,
         *,
         idempotency_key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -46,7 +46,7 @@ class Repository(Generic[A]):
 
     def handle_many(
         self,
-        commands: Iterable[Any],
+        commands: Iterable[CommandLike],
         *,
         idempotency_keys: Iterable[str | None] | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -108,7 +108,7 @@ class AsyncRepository(Generic[A]):
 
     async def handle(
         self,
-        command: Any,
+        command: CommandLike,
         *,
         idempotency_key: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -119,7 +119,7 @@ class AsyncRepository(Generic[A]):
 
     async def handle_many(
         self,
-        commands: Iterable[Any],
+        commands: Iterable[CommandLike],
         *,
         idempotency_keys: Iterable[str | None] | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -174,7 +174,7 @@ def _named(identifiers: Identifiers | None, names: Mapping[str, Scalar]) -> Iden
 
 def _seal_all(
     context: Context[Any],
-    commands: Iterable[Any],
+    commands: Iterable[CommandLike],
     keys: Iterable[str | None] | None,
     metadata: Mapping[str, Any] | None,
 ) -> list[Envelope]:

@@ -354,7 +354,7 @@ class SqlAdapter:
                 connection.invalidate(error)
             failure.__cause__ = error
             return Unavailable(failure, nothing_stored=fault is not Fault.LOST)
-        raise failure from error
+        raise failure from (None if self._flavor.quotes_rows(error) else error)
 
     def _fault(self, connection: PoolProxiedConnection, error: Exception) -> Fault | None:
         """The meaning of an error; None where it is no driver's."""
@@ -377,9 +377,12 @@ class SqlAdapter:
             case Fault.NO_TABLE | Fault.NO_COLUMN:
                 return _tables_missing("of an actor")
             case _:
+                said = (
+                    "log (it quotes the row)" if self._flavor.quotes_rows(error) else "cause below"
+                )
                 return StorageFailure(
                     f"the database refused the work, and nothing was stored ({what}); see the "
-                    "cause below for what it said"
+                    f"{said} for what it said"
                 )
 
 

@@ -84,6 +84,11 @@ def describe(error: BaseException) -> str:
     return type(error).__name__ + (f", SQLSTATE {state}" if state else "")
 
 
+def quotes_rows(error: BaseException) -> bool:
+    """Whether an error's text may quote a row, as a violated constraint's does."""
+    return _sqlstate(error)[:2] in ("22", "23")
+
+
 def _sqlstate(error: BaseException) -> str:
     # psycopg 3 and asyncpg call it sqlstate, psycopg2 pgcode.
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""

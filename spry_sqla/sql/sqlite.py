@@ -68,6 +68,11 @@ def describe(error: BaseException) -> str:
     return f"{getattr(error, 'sqlite_errorname', type(error).__name__)}: {error}"
 
 
+def quotes_rows(error: BaseException) -> bool:
+    """Whether an error's text may quote a row: SQLite's do not."""
+    return False
+
+
 @contextmanager
 def reading(connection: Any) -> Iterator[None]:
     """Reads need no transaction: each statement is one, and ends when its rows are fetched."""

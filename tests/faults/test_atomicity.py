@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,6 +102,20 @@ def fail_and_mend(engine: sa.Engine, table: str, when: str, how: str) -> None:
     after = read_ledger(engine).check()
     assert len(after.commands) == len(known.commands) + 1
     assert len(after.snapshots) == len(known.snapshots) + 1
+
+
+def test_a_constraint_of_another_hand_is_named_and_no_row_quoted(postgres_url: str) -> None:
+    engine = sa.create_engine(postgres_url)
+    domain.metadata.create_all(engine)
+    counters = spry.Storage(engine, domain).repository(Counter)
+    run(engine, "ALTER TABLE counter_events ADD CHECK (sequence < 2)")
+
+    with pytest.raises(spry.StorageFailure, match="CheckViolation, SQLSTATE 23514") as failure:
+        counters.handle(Add("ada", parts=2, note="xyz" + "zy"))  # it shows this line, too
+
+    assert "xyzzy" not in "".join(traceback.format_exception(failure.value))
+    assert not counters.exists(name="ada")
+    engine.dispose()
 
 
 @pytest.mark.parametrize("table", TABLES)

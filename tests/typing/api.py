@@ -4,7 +4,7 @@ It is read by the checkers, never run. `assert_type` says what a user's editor s
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -68,6 +68,30 @@ class Deposit(spry.Command, name="Paid in", version=2, aliases=["PayIn"]):
         if self.amount <= 0:
             return spry.Rejected("an amount is more than nothing")
         return [Deposited(self.number, self.amount)]
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Inherits nothing, names its parameter itself, and says exactly what it yields."""
+
+    name: str
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+    def handle(self, player: Player) -> "Iterator[PlayerRenamed]":
+        yield PlayerRenamed(player.name + "!")
+
+
+@dataclass(frozen=True)
+class Leave(spry.Command):
+    name: str
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+    def handle(self, player: Player) -> Iterable[spry.Event | Exception]:
+        return (PlayerCreated(name) for name in player.name)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,25 @@ class Create(spry.Command):
     def identifiers(self) -> spry.Identifiers:
         return {"name": [self.name]}  # E: dict-item
 
+    def handle(self, actor: object) -> spry.Decision:
+        yield Created(self.name)
+
+
+@dataclass(frozen=True)
+class Alter(spry.Command):
+    name: str
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+    def handle(self, actor: object) -> spry.Decision:
+        return self.name, self.name  # E: return-value
+
+
+@dataclass(frozen=True)
+class Remove(spry.Command):
+    name: str
+
     def handle(self) -> spry.Decision:  # E: override
         yield Created(self.name)
 
@@ -41,6 +60,12 @@ class Create(spry.Command):
 class Created(spry.Event):
     name: str
 
+    def apply(self, actor: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Removed(spry.Event):
     def apply(self) -> None:  # E: override
         pass
 
@@ -56,6 +81,7 @@ def wrong(engine: sa.Engine) -> None:
     players.fetch(name="Ada").title  # E: attr-defined
     players.get(name="Ada").name  # E: union-attr
     players.handle(Create("Ada")).modified.title  # E: attr-defined
+    players.handle(Created("Ada"))  # E: arg-type
     players.handle(Create("Ada"), "key")  # E: call-arg
     players.handle(Create("Ada"), idempotency_key=1)  # E: arg-type
     players.fetch(name=1.5)  # E: arg-type
