@@ -78,13 +78,6 @@ def day() -> list[dict[str, str]]:
         return list(csv.DictReader(text))
 
 
-@pytest.fixture(scope="module")
-def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The day twice over: long enough to be stopped half-way."""
-    rows = [{**row, "day": str(number)} for number in (1, 2) for row in day()]
-    return file_of(tmp_path_factory.mktemp("flights"), rows, "two_days.csv")
-
-
 @dataclass(frozen=True)
 class Played:
     """A database on which the day was played once, and what the demo said."""
@@ -140,10 +133,10 @@ def departures(url: str) -> int:
         return 0
 
 
-def stop_half_way(folder: Path, url: str, file: Path, how: signal.Signals) -> tuple[int, str]:
+def stop_half_way(folder: Path, url: str, how: signal.Signals) -> tuple[int, str]:
     """Start the demo, stop it when a part is stored; its exit code and what it said."""
     with subprocess.Popen(
-        command("--database", url, "--flights", file),
+        command("--database", url),
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -244,38 +237,34 @@ def test_a_file_that_says_something_else_of_a_flight_than_what_was_played(tmp_pa
 
 
 @pytest.mark.slow
-def test_killed_half_way_it_goes_on_where_it_was(
-    tmp_path: Path, database_url: str, two_days: Path
-) -> None:
-    code, _ = stop_half_way(tmp_path, database_url, two_days, signal.SIGKILL)
+def test_killed_half_way_it_goes_on_where_it_was(tmp_path: Path, database_url: str) -> None:
+    code, _ = stop_half_way(tmp_path, database_url, signal.SIGKILL)
     assert code == -signal.SIGKILL
     there = departures(database_url)
 
-    done = demo(tmp_path, "--database", database_url, "--flights", two_days)
+    done = demo(tmp_path, "--database", database_url)
 
     assert done.returncode == 0
     rows = rows_of(done.stdout)
-    assert rows["flights scheduled"] == ["1,684", "1,684"]
-    assert rows["DepartFlight"] == ["1,676", f"{1_676 - there:,}", f"{there:,}", "0"]
+    assert rows["flights scheduled"] == ["842", "842"]
+    assert rows["DepartFlight"] == ["838", f"{838 - there}", f"{there}", "0"]
     straight = f"sqlite:///{tmp_path / 'straight.db'}"
-    demo(tmp_path, "--database", straight, "--flights", two_days)
+    demo(tmp_path, "--database", straight)
     assert stored(database_url) == stored(straight)
 
 
 @pytest.mark.slow
-def test_stopped_by_ctrl_c_it_says_how_to_go_on_and_does(
-    tmp_path: Path, sqlite_url: str, two_days: Path
-) -> None:
-    code, said = stop_half_way(tmp_path, sqlite_url, two_days, signal.SIGINT)
+def test_stopped_by_ctrl_c_it_says_how_to_go_on_and_does(tmp_path: Path, sqlite_url: str) -> None:
+    code, said = stop_half_way(tmp_path, sqlite_url, signal.SIGINT)
 
     assert code == 130
     assert said.splitlines() == [
         "Stopped. All that was stored is whole; the same command goes on from here."
     ]
     there = departures(sqlite_url)
-    done = demo(tmp_path, "--database", sqlite_url, "--flights", two_days)
+    done = demo(tmp_path, "--database", sqlite_url)
     assert done.returncode == 0
-    assert rows_of(done.stdout)["DepartFlight"][1:3] == [f"{1_676 - there:,}", f"{there:,}"]
+    assert rows_of(done.stdout)["DepartFlight"][1:3] == [f"{838 - there}", f"{there}"]
 
 
 # --- What cannot be done --------------------------------------------------------------------------
