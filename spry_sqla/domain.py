@@ -4,6 +4,7 @@
 the tables. Contents are read and written here by name and version; what they mean is `replay`'s.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +16,7 @@ import msgspec
 from sqlalchemy import MetaData
 
 from spry_sqla.codec import Codec, OpenCodec, codec_for
+from spry_sqla.codec.classes import has_fields
 from spry_sqla.errors import (
     DefinitionError,
     DuplicateName,
@@ -124,8 +126,10 @@ class Domain:
         self.schema = schema
         self.prefix = prefix
         sorted_types: dict[type, list[type]] = {Actor: [], Command: [], Event: [], Enum: []}
-        for cls in dict.fromkeys(types):
-            sorted_types[_role(cls)].append(cls)
+        for cls in types:
+            of_role = sorted_types[_role(cls)]
+            if cls not in of_role:
+                of_role.append(cls)
         for cls in sorted_types[Actor]:
             _check_zero(cls)
 
@@ -159,20 +163,23 @@ class Domain:
     ) -> "Domain":
         """A domain of all actors, commands and events that are defined in `modules`.
 
-        Classes that are imported into them do not count, nor do base classes that lack the methods
-        and that another class there inherits.
+        What counts inherits Actor, Command, Event or Enum, or has their methods and fields. Not
+        counted are classes that are imported, protocols and abstract classes, and generic classes
+        and those that lack a method where another class there inherits them.
+
+        Raises DefinitionError for what is no module, and as the constructor does.
         """
         found = [
             value
             for module in modules
-            for value in vars(module).values()
-            if isinstance(value, type) and value.__module__ == module.__name__ and _has_role(value)
+            for value in _classes(module)
+            if value.__module__ == module.__name__ and _has_role(value)
         ]
         types = [
             value
             for value in found
             if not (
-                _missing_method(value)
+                (_missing_method(value) or getattr(value, "__parameters__", None))
                 and any(other is not value and issubclass(other, value) for other in found)
             )
         ]
@@ -226,9 +233,11 @@ class Domain:
         """Whether a command's content says what a stored one said, older versions upcast."""
         if self._commands.names.get(name) is not kind:
             return False
-        if version == kind.version:
-            return content == stored
-        return kind.codec.encode(kind.decode(stored, version, table=kind.name)) == content
+        if version == kind.version and content == stored:
+            return True
+        # Fields may have come since, and mappings that are equal may differ in their order.
+        again = kind.codec.encode(kind.decode(stored, version, table=kind.name))
+        return _in_order(again) == _in_order(content)
 
     def prepare(self) -> None:
         """Compute the fingerprints, now that the application's modules are complete."""
@@ -309,10 +318,23 @@ def _role(cls: object) -> type:
     )
 
 
+def _classes(module: object) -> list[type]:
+    if not isinstance(module, ModuleType):
+        raise DefinitionError(
+            f"Domain.of takes modules, and was given a {type(module).__name__}; give classes to "
+            "Domain(...)"
+        )
+    return [value for value in vars(module).values() if isinstance(value, type)]
+
+
 def _has_role(cls: type) -> bool:
-    return cls not in (Actor, Command, Event) and (
-        issubclass(cls, Actor | Command | Event | Enum | CommandLike | EventLike | ActorLike)
-    )
+    if cls in (Actor, Command, Event) or inspect.isabstract(cls):
+        return False
+    if getattr(cls, "_is_protocol", False):  # typing.is_protocol comes with Python 3.13
+        return False
+    if issubclass(cls, Actor | Command | Event | Enum):
+        return True
+    return issubclass(cls, CommandLike | EventLike | ActorLike) and has_fields(cls)
 
 
 def _missing_method(cls: type) -> str | None:
@@ -320,7 +342,8 @@ def _missing_method(cls: type) -> str | None:
     for role, methods in needs.items():
         if issubclass(cls, role):
             for method in methods:
-                if getattr(cls, method) is getattr(role, method):
+                found = getattr(cls, method)
+                if found is getattr(role, method) or getattr(found, "__isabstractmethod__", False):
                     return method
     return None
 
@@ -358,6 +381,10 @@ def _enums(classes: Iterable[type]) -> dict[str, type[Enum]]:
                 "identifiers could not tell them apart; rename one of them"
             )
     return enums
+
+
+def _in_order(content: str) -> bytes:
+    return msgspec.json.encode(msgspec.json.decode(content), order="sorted")
 
 
 def _path(cls: type) -> str:

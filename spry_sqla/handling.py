@@ -159,7 +159,8 @@ class _Batch(Generic[A]):
             key = envelope.key
             if key is not None and key in by_key:
                 first, result = by_key[key]
-                if (first.kind, first.content) != (envelope.kind, envelope.content):
+                before = first.kind.name, first.kind.version, first.content
+                if not self.context.domain.same_command(envelope.kind, envelope.content, *before):
                     raise _reused(envelope)
                 copy = self.context.kind.codec.copy
                 result = Results(copy(result.original), copy(result.modified), [*result.events])
@@ -221,10 +222,10 @@ class _Batch(Generic[A]):
         try:
             text = _canonical(state)
         except UnusableIdentifiers:
-            if _canonical_or_none(original) is None:
+            if self._called(replay, original) is None:
                 return None
             raise
-        if text == envelope.identifiers or text == _canonical_or_none(original):
+        if text == envelope.identifiers or text == self._called(replay, original):
             return None
         key = digest(text)
         owner = self.owners.get(key)
@@ -240,6 +241,17 @@ class _Batch(Generic[A]):
             f"{envelope.kind.cls.__qualname__} would give a {self.context.kind.cls.__qualname__} "
             "identifiers that already belong to another one; choose others"
         )
+
+    def _called(self, replay: Replay[A], state: A) -> str | None:
+        """What a state calls itself; the zero state need not be able to say."""
+        try:
+            return _canonical(state)
+        except UnusableIdentifiers:
+            return None
+        except Exception:
+            if replay.version:
+                raise
+            return None
 
     def _record(
         self,
@@ -397,13 +409,6 @@ def _gather(domain: Domain, command: Any, decision: Any) -> tuple[list[Any], lis
 
 def _canonical(addressed: Any) -> str:
     return canonical(addressed.identifiers())
-
-
-def _canonical_or_none(state: Any) -> str | None:
-    try:
-        return _canonical(state)
-    except UnusableIdentifiers:
-        return None
 
 
 def _check_text(what: str, text: Any) -> None:

@@ -7,12 +7,14 @@ whole.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from heapq import nsmallest
 from operator import attrgetter
 from threading import Lock
 from typing import Any
 
 from spry_sqla.domain import Domain
 from spry_sqla.operations import (
+    NO_ID,
     Append,
     Appended,
     Conflict,
@@ -183,10 +185,17 @@ class MemoryMaps:
             for mapping in self._by_digest.get(digest, [])
         ]
 
-    def page(self, after: str, limit: int) -> list[tuple[str, str]]:
-        newest = (mappings[-1] for mappings in self._by_actor.values() if mappings)
-        later = sorted((mapping for mapping in newest if mapping.id > after), key=_id)
-        return [(mapping.id, mapping.identifiers) for mapping in later[:limit]]
+    def last(self) -> str:
+        newest = (mappings[-1].id for mappings in self._by_actor.values() if mappings)
+        return max(newest, default=NO_ID)
+
+    def page(self, after: str, until: str, limit: int) -> list[tuple[str, str]]:
+        rows = (
+            (mappings[0].id, mappings[-1].identifiers)
+            for mappings in self._by_actor.values()
+            if mappings and after < mappings[0].id <= until
+        )
+        return nsmallest(limit, rows)
 
 
 class MemorySnapshots:

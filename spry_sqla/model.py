@@ -43,10 +43,10 @@ class ActorMeta:
     revision: int = 0
 
     def __post_init__(self) -> None:
-        if self.snapshot_frequency < 1:
+        if type(self.snapshot_frequency) is not int or self.snapshot_frequency < 1:
             raise DefinitionError(
-                "ActorMeta.snapshot_frequency must be at least 1; to take no snapshots, set "
-                "snapshot_during_write=False"
+                "ActorMeta.snapshot_frequency must be a whole number from 1; to take no "
+                "snapshots, set snapshot_during_write=False"
             )
 
 

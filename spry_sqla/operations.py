@@ -23,6 +23,9 @@ from spry_sqla.records import (
 
 T = TypeVar("T")
 
+NO_ID = "0" * 32
+"""Sorts before every id."""
+
 PAGE = 2_000
 """Rows of one page of a long read: what bounds its memory."""
 
@@ -162,11 +165,22 @@ class ReadCommands:
 
 @dataclass(frozen=True, slots=True)
 class ReadActors:
-    """Read a page of the newest mapping of each actor. Answer: a list of (id, identifiers)."""
+    """Read a page of actors, in the order of their first mappings. Answer: `ActorPage`.
+
+    They are those after one mapping and up to another; None is the newest that there is now.
+    """
 
     actor: str
     after: str
+    until: str | None
     limit: int = PAGE
+
+
+class ActorPage(NamedTuple):
+    """(id of the first mapping, newest identifiers) of each actor; the end that the page had."""
+
+    actors: list[tuple[str, str]]
+    until: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +298,9 @@ def read_commands(operation: ReadCommands) -> Work[list[CommandRecord]]:
     return answer
 
 
-def read_actors(operation: ReadActors) -> Work[list[tuple[str, str]]]:
+def read_actors(operation: ReadActors) -> Work[ActorPage]:
     """Ask for a page of identifiers."""
-    answer: list[tuple[str, str]] = yield from _read(operation)
+    answer: ActorPage = yield from _read(operation)
     return answer
 
 

@@ -17,6 +17,7 @@ from spry_sqla.errors import StorageFailure, StoredDataError, UnusableValue
 from spry_sqla.identity import actor_id, canonical, digest, parse
 from spry_sqla.model import HistoryEntry, Identifiers
 from spry_sqla.operations import (
+    NO_ID,
     Append,
     Emit,
     Load,
@@ -42,6 +43,10 @@ from spry_sqla.replay import OutOfOrder, Replay, encode_vector
 from spry_sqla.stores import vector_of
 
 A = TypeVar("A")
+
+LONGEST = 2**63 - 1
+"""The greatest version that there can be: a sequence is a BIGINT."""
+
 _log = logging.getLogger("spry_sqla")
 
 
@@ -75,6 +80,8 @@ def fetch(
     target = target_of(context, identifiers)
     if version is not None and (type(version) is not int or version < 0):
         raise UnusableValue("version= must be a whole number from 0")
+    if version is not None:
+        version = min(version, LONGEST)
     until = None if at is None else ceiling_of(at)
     as_of = version is not None or until is not None
     replay = yield from _fetched(context, target, context.kind.fingerprint, version, until)
@@ -134,14 +141,14 @@ def history(context: Context[A], identifiers: Identifiers) -> Stream:
 
 
 def actors(context: Context[A]) -> Stream:
-    """Emit the identifiers of each actor, in the order in which they were first given."""
-    after = "0" * 32
+    """Emit the identifiers of each actor that there is now, in the order of their creation."""
+    after, until = NO_ID, None
     while True:
-        page = yield from read_actors(ReadActors(context.kind.name, after))
-        if not page:
+        page = yield from read_actors(ReadActors(context.kind.name, after, until))
+        if not page.actors:
             return
-        after = page[-1][0]
-        yield Emit([parse(text, context.domain.enums) for _, text in page])
+        after, until = page.actors[-1][0], page.until
+        yield Emit([parse(text, context.domain.enums) for _, text in page.actors])
 
 
 def _entry(
@@ -207,10 +214,11 @@ def snapshot_of(context: Context[A], replay: Replay[A]) -> SnapshotRecord | None
     codec = context.kind.codec
     try:
         state = codec.encode(replay.state)
-    except UnusableValue as error:
+        restored = codec.decode(state)
+    except (UnusableValue, StoredDataError) as error:
         _log.warning("took no snapshot: %s", error)
         return None
-    if lost := _undeclared(replay.state, codec.decode(state)):
+    if lost := _undeclared(replay.state, restored):
         _log.warning(
             "took no snapshot: %s has the attribute %s, which is no field; declare it",
             context.kind.cls.__qualname__,

@@ -95,7 +95,7 @@ class Repository(Generic[A]):
         return stream(history(self._context, _named(identifiers, names)), self._perform)
 
     def actors(self) -> Iterator[dict[str, Scalar]]:
-        """The identifiers of each actor, those that it was given last; read in pages."""
+        """The identifiers, those given last, of each actor that there is now, the oldest first."""
         return stream(actors(self._context), self._perform)
 
 
@@ -179,6 +179,8 @@ def _seal_all(
     metadata: Mapping[str, Any] | None,
 ) -> list[Envelope]:
     commands = list(commands)
+    if isinstance(keys, str):
+        raise UnusableValue("idempotency_keys= are one per command, and not one text")
     by_command = [None] * len(commands) if keys is None else list(keys)
     if len(by_command) != len(commands):
         raise UnusableValue("idempotency_keys= must be as many as the commands")

@@ -50,18 +50,35 @@ class _Checked:
     max_clock_ahead: float = 60.0
 
     def __post_init__(self) -> None:
-        if not (self.origin and all(char.isalnum() or char in "._-" for char in self.origin)):
+        if not _is_name(self.origin):
             raise DefinitionError(
                 "origin= must be a name of letters, digits, dots, hyphens and underscores"
             )
-        if self.attempts < 1 or self.max_clock_ahead < 0:
-            raise DefinitionError("attempts= must be at least 1, max_clock_ahead= at least 0.0")
+        if not _is_number(self.attempts, int) or self.attempts < 1:
+            raise DefinitionError("attempts= must be a whole number from 1")
+        if not _is_number(self.max_clock_ahead, int, float) or not self.max_clock_ahead >= 0:
+            raise DefinitionError("max_clock_ahead= must be seconds, at least 0.0")
+
+
+def _is_name(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and value != ""
+        and all(char.isalnum() or char in "._-" for char in value)
+    )
+
+
+def _is_number(value: object, *kinds: type) -> bool:
+    return type(value) in kinds
 
 
 class _Base:
     """What all storages share: the domain, the settings, open or closed."""
 
     def __init__(self, domain: Domain, settings: Settings) -> None:
+        if unknown := settings.keys() - Settings.__annotations__.keys():
+            known = ", ".join(Settings.__annotations__)
+            raise DefinitionError(f"a storage has no setting {min(unknown)!r}; it has {known}")
         self.domain = domain
         self._settings = _Checked(**settings)
         self._closed = False

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from spry_sqla.operations import (
+    ActorPage,
     Append,
     EventPage,
     Head,
@@ -113,8 +114,15 @@ class MapStore(Protocol):
         """Every (mapping id, actor id, origin) of a digest, in the order of ids."""
         ...
 
-    def page(self, after: str, limit: int) -> list[tuple[str, str]]:
-        """(id, identifiers) of the newest mapping of each actor, after an id, in order."""
+    def last(self) -> str:
+        """The id of the newest mapping; NO_ID where there is none."""
+        ...
+
+    def page(self, after: str, until: str, limit: int) -> list[tuple[str, str]]:
+        """(id of the first mapping, newest identifiers) of actors, in the order of those ids.
+
+        Of those whose first mapping is after one id and not after another.
+        """
         ...
 
 
@@ -186,8 +194,9 @@ def read(stores: Stores, operation: Read) -> Any:
             return HistoryPage(*merge(pages, limit))
         case ReadCommands(_, ids):
             return stores.commands.read(ids)
-        case ReadActors(_, position, limit):
-            return stores.maps.page(position, limit)
+        case ReadActors(_, position, until, limit):
+            end = stores.maps.last() if until is None else until
+            return ActorPage(stores.maps.page(position, end, limit), end)
         case Resolve(_, origin, target):
             return choose(stores.maps.owners(target.digest), target.native_id, origin)
 

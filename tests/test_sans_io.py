@@ -9,6 +9,7 @@ from spry_sqla.clock import Clock
 from spry_sqla.handling import handle_many, seal
 from spry_sqla.operations import (
     RECONNECTS,
+    ActorPage,
     Append,
     Appended,
     Conflict,
@@ -346,13 +347,14 @@ def test_history_emits_as_it_reads() -> None:
 
 
 def test_actors_are_emitted_page_by_page_until_there_are_none() -> None:
-    page = [("1" * 32, '{"name":"Ada"}'), ("2" * 32, '{"name":"Bob"}')]
+    page = ActorPage([("1" * 32, '{"name":"Ada"}'), ("2" * 32, '{"name":"Bob"}')], "3" * 32)
 
-    asked = answered(actors(context()), [page, None, []])
+    asked = answered(actors(context()), [page, None, ActorPage([], "3" * 32)])
 
     assert asked.kinds == [ReadActors, Emit, ReadActors]
     assert asked.operations[1].items == [{"name": "Ada"}, {"name": "Bob"}]
-    assert asked.operations[2].after == "2" * 32
+    assert asked.operations[0].until is None
+    assert (asked.operations[2].after, asked.operations[2].until) == ("2" * 32, "3" * 32)
 
 
 # Running by hand --------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from spry_sqla.errors import (
     TablesOutdated,
 )
 from spry_sqla.operations import (
+    NO_ID,
     Append,
     Appended,
     Conflict,
@@ -158,8 +159,12 @@ class SqlMaps(_Store):
     def owners(self, digest: bytes) -> list[tuple[str, str, str]]:
         return self._rows(statements.owners, digest=digest)
 
-    def page(self, after: str, limit: int) -> list[tuple[str, str]]:
-        return self._rows(statements.newest_mappings, after=after, limit=limit)
+    def last(self) -> str:
+        rows = self._rows(statements.last_mapping)
+        return rows[0][0] if rows else NO_ID
+
+    def page(self, after: str, until: str, limit: int) -> list[tuple[str, str]]:
+        return self._rows(statements.actors, after=after, until=until, limit=limit)
 
 
 class SqlSnapshots(_Store):

@@ -265,14 +265,31 @@ def owners(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
     )
 
 
-def newest_mappings(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
-    """A page of the newest mapping of each actor; primary key, and index (actor_id, id)."""
+def last_mapping(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """(id,) of the newest mapping; primary key."""
     mappings = tables.id_map.c
-    later = tables.id_map.alias("later")
-    superseded = sa.exists().where(later.c.actor_id == mappings.actor_id, later.c.id > mappings.id)
+    return sa.select(flavor.hex_id(mappings.id)).order_by(mappings.id.desc()).limit(_ONE)
+
+
+def actors(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
+    """A page of (first mapping, newest identifiers); primary key, and index (actor_id, id)."""
+    mappings = tables.id_map.c
+    earlier, newest = tables.id_map.alias("earlier"), tables.id_map.alias("newest")
+    known = sa.exists().where(earlier.c.actor_id == mappings.actor_id, earlier.c.id < mappings.id)
+    identifiers = (
+        sa.select(newest.c.identifiers)
+        .where(newest.c.actor_id == mappings.actor_id)
+        .order_by(newest.c.id.desc())
+        .limit(_ONE)
+        .scalar_subquery()
+    )
     return (
-        sa.select(flavor.hex_id(mappings.id), mappings.identifiers)
-        .where(mappings.id > sa.bindparam("after", type_=sa.Uuid(as_uuid=False)), ~superseded)
+        sa.select(flavor.hex_id(mappings.id), identifiers)
+        .where(
+            mappings.id > sa.bindparam("after", type_=sa.Uuid(as_uuid=False)),
+            mappings.id <= sa.bindparam("until", type_=sa.Uuid(as_uuid=False)),
+            ~known,
+        )
         .order_by(mappings.id)
         .limit(_LIMIT)
     )

@@ -39,7 +39,7 @@ class Model(Generic[A]):
     def __init__(self, actor: type[A]) -> None:
         self._actor = actor
         self._owners: dict[Name, Life[A]] = {}
-        self._renamed: list[Life[A]] = []
+        self._lives: list[Life[A]] = []
         self._first: dict[str, tuple[Any, spry.Results[A]]] = {}
 
     def handle(
@@ -74,8 +74,8 @@ class Model(Generic[A]):
         return [] if life is None else life.facts
 
     def actors(self) -> list[spry.Identifiers]:
-        """What each actor was called last, in the order in which that came about."""
-        return [life.names[-1] for life in self._renamed]
+        """What each actor was called last, in the order in which they came to be."""
+        return [life.names[-1] for life in self._lives]
 
     def _handle(
         self, command: Any, key: str | None, metadata: Mapping[str, Any]
@@ -115,8 +115,9 @@ class Model(Generic[A]):
     def _call(self, life: Life[A], identifiers: spry.Identifiers) -> None:
         if name_of(identifiers) in map(name_of, life.names):
             return  # an earlier name is had already
+        if not life.names:
+            self._lives.append(life)
         life.names.append(identifiers)
-        self._renamed = [each for each in self._renamed if each is not life] + [life]
 
     def _replay(self, events: Iterable[Any]) -> A:
         state = self._actor()

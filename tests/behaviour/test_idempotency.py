@@ -1,12 +1,23 @@
 """The same key and command run once and answer the same; another command is refused."""
 
+from dataclasses import dataclass, field
+
 import pytest
 
 import spry_sqla as spry
 from spry_sqla.operations import Append
 from tests.backends import Backend
 from tests.domains import player
-from tests.domains.player import Beat, CreatePlayer, Curse, Hit, Player, PlayerHit, Rename
+from tests.domains.player import (
+    Beat,
+    CreatePlayer,
+    Curse,
+    Hit,
+    Player,
+    PlayerCreated,
+    PlayerHit,
+    Rename,
+)
 from tests.rows import anew
 
 
@@ -175,3 +186,56 @@ def test_of_two_callers_at_once_the_later_one_gets_the_first_outcome(backend: Ba
     assert results.modified == Player("Ada", 70, [30])
     assert players.fetch(name="Ada").wounds == [30]
     assert backend.count(store.domain.actor(Player), "commands") == 2
+
+
+@dataclass(frozen=True)
+class Plan(spry.Command):
+    name: str
+    hours: dict[str, int] = field(default_factory=dict)
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+    def handle(self, actor: object) -> spry.Decision:
+        return [PlayerCreated(self.name), PlayerHit(sum(self.hours.values()))]
+
+
+@dataclass(frozen=True)
+class LaterPlan(Plan):
+    """The same command after a release that gave it a field with a default."""
+
+    urgent: bool = False
+
+
+def test_a_command_is_the_same_whatever_the_order_of_a_mapping(backend: Backend) -> None:
+    domain = spry.Domain(Player, Plan, PlayerCreated, PlayerHit)
+    players = backend.start(domain).repository(Player)
+    first = players.handle(Plan("Ada", {"x": 1, "y": 2}), idempotency_key="k")
+
+    assert players.handle(Plan("Ada", {"y": 2, "x": 1}), idempotency_key="k") == first
+    batch = [Plan("Bob", {"x": 1, "y": 2}), Plan("Bob", {"y": 2, "x": 1})]
+    together = players.handle_many(batch, idempotency_keys=["m", "m"])
+    assert together[0] == together[1]
+    with pytest.raises(spry.KeyReused):
+        players.handle(Plan("Ada", {"y": 1, "x": 2}), idempotency_key="k")
+
+
+def test_a_command_is_the_same_when_a_field_with_a_default_has_come_since(
+    backend: Backend,
+) -> None:
+    players = backend.start(spry.Domain(Player, Plan, PlayerCreated, PlayerHit)).repository(Player)
+    first = players.handle(Plan("Ada"), idempotency_key="k")
+
+    newer = spry.Domain(Player, spry.stored(name="Plan")(LaterPlan), PlayerCreated, PlayerHit)
+    players = backend.open(newer).repository(Player)
+
+    assert players.handle(LaterPlan("Ada"), idempotency_key="k") == first
+    with pytest.raises(spry.KeyReused):
+        players.handle(LaterPlan("Ada", urgent=True), idempotency_key="k")
+
+
+def test_keys_as_one_text_are_refused(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+
+    with pytest.raises(spry.UnusableValue, match="one per command"):
+        players.handle_many([CreatePlayer("A"), CreatePlayer("B")], idempotency_keys="kl")

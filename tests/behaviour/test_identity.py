@@ -1,5 +1,6 @@
 """Who is reached by which identifiers, on every backend."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import combinations
@@ -230,3 +231,41 @@ def test_near_collisions_are_told_apart() -> None:
     pairs = combinations(NUMBERS, 2)
 
     assert all(name_of({"n": one}) != name_of({"n": other}) for one, other in pairs)
+
+
+@dataclass
+class Person(spry.Actor):
+    """Its zero state cannot say what it is called."""
+
+    email: str | None = None
+
+    def identifiers(self) -> spry.Identifiers:
+        assert self.email is not None
+        return {"email": self.email.lower()}
+
+
+@dataclass(frozen=True)
+class Register(spry.Command):
+    email: str
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"email": self.email}
+
+    def handle(self, actor: object) -> spry.Decision:
+        return Registered(self.email)
+
+
+@dataclass(frozen=True)
+class Registered(spry.Event):
+    email: str
+
+    def apply(self, actor: Person) -> None:
+        actor.email = self.email
+
+
+@pytest.mark.parametrize("email", ["a@x", "A@x"])
+def test_a_zero_state_need_not_have_identifiers(backend: Backend, email: str) -> None:
+    people = backend.start(spry.Domain(Person, Register, Registered)).repository(Person)
+
+    assert people.handle(Register(email)).modified == Person(email)
+    assert people.fetch(email=email) == people.fetch(email="a@x") == Person(email)

@@ -126,7 +126,32 @@ def test_actors_are_listed_once_by_the_name_given_last(backend: Backend) -> None
 
     players.handle_many([CreatePlayer("Ada"), CreatePlayer("Bob"), Rename("Ada", "Eve")])
 
-    assert list(players.actors()) == [{"name": "Bob"}, {"name": "Eve"}]
+    assert list(players.actors()) == [{"name": "Eve"}, {"name": "Bob"}]
+
+
+def test_actors_are_each_listed_once_whatever_is_done_with_them_meanwhile(
+    backend: Backend, small_pages: int
+) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    names = [f"player {number}" for number in range(3 * small_pages)]
+    players.handle_many([CreatePlayer(name) for name in names])
+
+    seen = []
+    for each in players.actors():
+        seen.append(each["name"])
+        assert len(seen) <= len(names)
+        players.handle_many([Rename(str(each["name"]), f"old {len(seen)}"), CreatePlayer("more")])
+        players.handle(CreatePlayer(f"another {len(seen)}"))
+
+    assert seen == names
+
+
+def test_a_version_beyond_all_events_is_the_newest(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle_many([CreatePlayer("Ada"), Hit("Ada", 1)])
+
+    for version in (3, 2**63 - 1, 2**63, 10**40):
+        assert players.fetch(name="Ada", version=version) == Player("Ada", 99, [1])
 
 
 def test_long_reads_go_page_by_page(backend: Backend, small_pages: int) -> None:

@@ -319,3 +319,50 @@ def scores(factor: int) -> Release:
             yield Scored(self.name)
 
     return Release(Game, Score, spry.Domain(Game, Scored, Score))
+
+
+@dataclass
+class Empty(spry.Actor):
+    """A state whose own code refuses what a snapshot holds."""
+
+    name: str = ""
+    count: int = 0
+    meta = spry.ActorMeta(snapshot_frequency=2, snapshot_during_read=True)
+
+    def __post_init__(self) -> None:
+        if self.count:
+            raise ValueError("it starts empty")
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+
+@dataclass(frozen=True)
+class Fill(spry.Command):
+    name: str
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+    def handle(self, actor: object) -> spry.Decision:
+        return Filled(self.name)
+
+
+@dataclass(frozen=True)
+class Filled(spry.Event):
+    name: str
+
+    def apply(self, actor: Empty) -> None:
+        actor.name, actor.count = self.name, actor.count + 1
+
+
+def test_a_state_that_cannot_be_restored_is_replayed_and_works(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    pails = backend.start(spry.Domain(Empty, Fill, Filled)).repository(Empty)
+
+    for count in range(1, 6):
+        assert pails.handle(Fill("a")).modified.count == count
+        assert pails.fetch(name="a").count == count
+
+    assert "took no snapshot" in caplog.text
