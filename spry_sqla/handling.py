@@ -22,7 +22,7 @@ from spry_sqla.errors import (
     UnusableIdentifiers,
     UnusableValue,
 )
-from spry_sqla.identity import actor_id, canonical, digest
+from spry_sqla.identity import canonical
 from spry_sqla.model import Results
 from spry_sqla.operations import (
     RECONNECTS,
@@ -42,7 +42,7 @@ from spry_sqla.operations import (
     read_history,
     resolve,
 )
-from spry_sqla.reading import Context, due, load_of, replayed, snapshot_of
+from spry_sqla.reading import Context, due, load_of, replayed, snapshot_of, target_named
 from spry_sqla.records import CommandRecord, EventRecord, MappingRecord, Vector
 from spry_sqla.replay import OutOfOrder, Replay, apply, decode_vector, encode_vector
 
@@ -88,7 +88,7 @@ def seal(
         command,
         kind,
         kind.codec.encode(command),
-        Target(digest(text), actor_id(context.kind.name, text)),
+        target_named(context.kind.name, text),
         text,
         idempotency_key,
         context.domain.open_codec.encode(dict(metadata)) if metadata else None,
@@ -227,10 +227,10 @@ class _Batch(Generic[A]):
             raise
         if text == envelope.identifiers or text == self._called(replay, original):
             return None
-        key = digest(text)
+        native = target_named(self.context.kind.name, text)
+        key = native.digest
         owner = self.owners.get(key)
         if owner is None or self.actors[owner].version == 0:
-            native = Target(key, actor_id(self.context.kind.name, text))
             found = yield from resolve(Resolve(self.context.kind.name, self.context.origin, native))
             owner = found.actor_id
         if owner is None:

@@ -109,13 +109,14 @@ class MemoryEvents:
             self._journal.insert(stream, event, _sequence)
 
     def head(self, actor_id: str, origin: str) -> Head:
-        streams = {
-            name: events for name, events in self._streams.get(actor_id, {}).items() if events
-        }
-        own = streams.pop(origin, None)
-        if not own:
-            return Head(None, 0, not streams)
-        return Head(own[-1].id, own[-1].sequence, not streams)
+        match self.origins(actor_id):
+            case []:
+                return Head(None, 0, True)
+            case [only] if only == origin:
+                newest = self._streams[actor_id][origin][-1]
+                return Head(newest.id, newest.sequence, True)
+            case _:
+                return Head(None, 0, False)
 
     def run(
         self, actor_id: str, origin: str, sequence: int, limit: int

@@ -92,7 +92,7 @@ class HistoryPage(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The newest event of an actor in one origin; None and 0 where it has none.
+    """The newest event of an actor; None and 0 where it has none, or not only of one origin.
 
     `alone` tells that no other origin has events of the actor.
     """

@@ -8,7 +8,7 @@ and is an error that says so where it cannot.
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
 from spry_sqla.clock import Clock, ceiling_of, time_of, timestamp_of
@@ -263,5 +263,10 @@ def due(replay: Replay[Any]) -> bool:
 
 def target_of(context: Context[A], identifiers: Identifiers) -> Target:
     """Whom identifiers address. Raises UnusableIdentifiers."""
-    text = canonical(identifiers)
-    return Target(digest(text), actor_id(context.kind.name, text))
+    return target_named(context.kind.name, canonical(identifiers))
+
+
+@lru_cache(maxsize=4096)
+def target_named(actor: str, text: str) -> Target:
+    """Whom canonical identifiers address; remembered, since who came once comes again."""
+    return Target(digest(text), actor_id(actor, text))

@@ -119,9 +119,12 @@ class Replay(Generic[A]):
         """Take a run, up to a version: nothing of it needs to be looked at but what it says."""
         rows = run.rows if version is None else run.rows[: max(0, version - self.version)]
         state, kind, quick = self.state, self.kind, self._quick
+        known_as, known_version, decode = "", 0, None
         for row in rows:
             name, of_version, content = row[:3]
-            decode = quick.get((name, of_version))
+            if name != known_as or of_version != known_version:
+                known_as, known_version = name, of_version
+                decode = quick.get((name, of_version))
             event = (
                 self._decode(name, of_version, content, self._table)
                 if decode is None

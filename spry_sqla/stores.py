@@ -72,7 +72,7 @@ class EventStore(Protocol):
         ...
 
     def head(self, actor_id: str, origin: str) -> Head:
-        """The newest event of an actor in an origin, and whether others have any."""
+        """The newest event of an actor, where all that it has are of this origin."""
         ...
 
     def run(
@@ -111,7 +111,7 @@ class MapStore(Protocol):
         ...
 
     def owners(self, digest: bytes) -> list[tuple[str, str, str]]:
-        """Every (mapping id, actor id, origin) of a digest, in the order of ids."""
+        """Every (mapping id, actor id, origin) of a digest, in any order."""
         ...
 
     def last(self) -> str:

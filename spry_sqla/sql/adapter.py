@@ -105,10 +105,11 @@ class SqlEvents(_Store):
         self._insert(statements.insert_events, events, **more)
 
     def head(self, actor_id: str, origin: str) -> Head:
-        ((head_id, sequence, others),) = self._rows(
-            statements.head, actor_id=actor_id, origin=origin
-        )
-        return Head(head_id, sequence or 0, not others)
+        rows = self._rows(statements.head, actor_id=actor_id)
+        if not rows:
+            return Head(None, 0, True)
+        ((head_id, sequence, last, first),) = rows
+        return Head(head_id, sequence, True) if first == last == origin else Head(None, 0, False)
 
     def run(
         self, actor_id: str, origin: str, sequence: int, limit: int

@@ -6,6 +6,7 @@ compiled once per actor type and dialect, and its text runs on the driver's own 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -46,12 +47,13 @@ class Flavor(Protocol):
 class Statement:
     """A compiled statement: its text for the driver, and the order of its parameters."""
 
-    __slots__ = ("_constants", "_order", "text")
+    __slots__ = ("_constants", "_order", "_take", "text")
 
     def __init__(self, construct: sa.ClauseElement, dialect: sa.Dialect) -> None:
         compiled = construct.compile(dialect=dialect)
         self.text = str(compiled)
         self._order: Sequence[str] | None = getattr(compiled, "positiontup", None)
+        self._take = _taker(self._order or ())
         # Such as the OFFSET 0 that SQLite's dialect adds to a LIMIT.
         self._constants = {k: v for k, v in compiled.params.items() if v is not None}
 
@@ -61,13 +63,20 @@ class Statement:
             values = {**self._constants, **values}
         if self._order is None:
             return values
-        return [values[name] for name in self._order]
+        return self._take(values)
 
     def row(self, record: msgspec.Struct, **more: Any) -> Any:
         """The parameters of an insert: a record, whose fields are the columns in their order."""
         if self._order is None:
             return {**msgspec.structs.asdict(record), **more}
         return (*msgspec.structs.astuple(record), *more.values())
+
+
+def _taker(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
+    """Takes the values of names out of a mapping, as a tuple."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: tuple(values[name] for name in names)
 
 
 class Statements:
@@ -153,25 +162,23 @@ def origins(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
 
 
 def head(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
-    """(id, sequence) of the newest event in an origin, and whether others have any.
+    """(id, sequence, origin) of the newest event in the last origin, and the first origin.
 
     Probes of index (actor_id, origin, sequence).
     """
-    events = tables.events.c
-    origin = sa.bindparam("origin", type_=sa.Text())
-    of_actor = events.actor_id == _ACTOR
-
-    def newest(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        query = sa.select(column).where(of_actor, events.origin == origin)
-        return query.order_by(events.sequence.desc()).limit(_ONE).scalar_subquery()
-
-    return sa.select(
-        newest(flavor.hex_id(events.id)),
-        newest(events.sequence),
-        sa.or_(
-            sa.exists().where(of_actor, events.origin < origin),
-            sa.exists().where(of_actor, events.origin > origin),
-        ),
+    events, others = tables.events.c, tables.events.alias("others")
+    first = (
+        sa.select(others.c.origin)
+        .where(others.c.actor_id == _ACTOR)
+        .order_by(others.c.origin)
+        .limit(_ONE)
+        .scalar_subquery()
+    )
+    return (
+        sa.select(flavor.hex_id(events.id), events.sequence, events.origin, first)
+        .where(events.actor_id == _ACTOR)
+        .order_by(events.origin.desc(), events.sequence.desc())
+        .limit(_ONE)
     )
 
 
@@ -258,11 +265,9 @@ def insert_links(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
 def owners(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
     """(id, actor_id, origin) of the mappings of a digest; index (digest, origin)."""
     mappings = tables.id_map.c
-    return (
-        sa.select(flavor.hex_id(mappings.id), flavor.hex_id(mappings.actor_id), mappings.origin)
-        .where(mappings.digest == sa.bindparam("digest", type_=sa.LargeBinary()))
-        .order_by(mappings.id)
-    )
+    return sa.select(
+        flavor.hex_id(mappings.id), flavor.hex_id(mappings.actor_id), mappings.origin
+    ).where(mappings.digest == sa.bindparam("digest", type_=sa.LargeBinary()))
 
 
 def last_mapping(tables: ActorTables, flavor: Flavor) -> sa.ClauseElement:
