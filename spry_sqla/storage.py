@@ -23,6 +23,7 @@ from spry_sqla.reading import Context
 from spry_sqla.repository import AsyncRepository, Repository
 from spry_sqla.sql.adapter import SqlAdapter
 from spry_sqla.sql.lending import AsyncLender, Lender, ThreadLender
+from spry_sqla.sql.statements import SchemaMap
 
 if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -213,7 +214,7 @@ class Storage(_Plain):
                 f"Storage takes a sqlalchemy.Engine, and was given a {type(engine).__name__}; for "
                 "an AsyncEngine use AsyncStorage"
             )
-        adapter = SqlAdapter(domain, engine.dialect)
+        adapter = SqlAdapter(domain, engine.dialect, schemas=_schemas(engine))
         lender = Lender(engine)
         super().__init__(domain, settings, partial(lender.answer, adapter))
         lender.lend(adapter.check)
@@ -243,7 +244,7 @@ class AsyncStorage(_Awaited):
                 "AsyncStorage takes an AsyncEngine or an Engine of SQLAlchemy, and was given a "
                 f"{type(engine).__name__}"
             )
-        self._adapter = SqlAdapter(domain, engine.dialect)
+        self._adapter = SqlAdapter(domain, engine.dialect, schemas=_schemas(engine))
         self._checked = False
 
     async def check(self) -> None:
@@ -260,3 +261,8 @@ class AsyncStorage(_Awaited):
         if not self._checked:
             await self.check()
         return await self._lender.answer(self._adapter, operation)
+
+
+def _schemas(engine: "AsyncEngine | sa.Engine") -> SchemaMap:
+    schemas: SchemaMap = engine.get_execution_options().get("schema_translate_map")
+    return schemas

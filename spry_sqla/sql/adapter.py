@@ -43,7 +43,7 @@ from spry_sqla.records import (
 from spry_sqla.schema import FORMAT
 from spry_sqla.sql import loading, postgresql, sqlite, statements
 from spry_sqla.sql.faults import Fault
-from spry_sqla.sql.statements import Build, Statement, Statements, bounds
+from spry_sqla.sql.statements import Build, SchemaMap, Statement, Statements, bounds
 from spry_sqla.stores import KeyTaken, append, read
 
 _FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
@@ -219,12 +219,20 @@ class SqlAdapter:
     """Every operation of a domain, on connections of one dialect.
 
     `composed` answers them from the four stores alone, where the dialect has fused statements:
-    slower, and the same; it is how the two are checked against each other.
+    slower, and the same; it is how the two are checked against each other. `schemas` is the
+    engine's `schema_translate_map`.
 
     Raises StorageError for a dialect that is not supported.
     """
 
-    def __init__(self, domain: Domain, dialect: sa.Dialect, *, composed: bool = False) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        dialect: sa.Dialect,
+        *,
+        schemas: SchemaMap = None,
+        composed: bool = False,
+    ) -> None:
         flavor = _FLAVORS.get(dialect.name)
         if flavor is None:
             raise StorageError(
@@ -232,11 +240,12 @@ class SqlAdapter:
             )
         self._domain = domain
         self._dialect = dialect
+        self._schemas = schemas
         self._format = domain.shared.format
         self._flavor: Any = flavor
         self._fused = flavor is postgresql and not composed
         self._statements = {
-            kind.name: Statements(kind.tables, domain.shared, dialect, self._flavor)
+            kind.name: Statements(kind.tables, domain.shared, dialect, self._flavor, schemas)
             for kind in domain.actors
         }
 
@@ -302,7 +311,7 @@ class SqlAdapter:
             raise self._failure(fault, error) from error
 
     def _one(self, connection: PoolProxiedConnection, query: sa.Select[Any]) -> Any:
-        statement = Statement(query, self._dialect)
+        statement = Statement(query, self._dialect, self._schemas)
         cursor = connection.cursor()
         try:
             cursor.execute(statement.text, statement.parameters({}))

@@ -44,13 +44,23 @@ class Flavor(Protocol):
         ...
 
 
+SchemaMap: TypeAlias = Mapping[str | None, str | None] | None
+"""An engine's `schema_translate_map`."""
+
+
 class Statement:
     """A compiled statement: its text for the driver, and the order of its parameters."""
 
     __slots__ = ("_constants", "_order", "_take", "text")
 
-    def __init__(self, construct: sa.ClauseElement, dialect: sa.Dialect) -> None:
-        compiled = construct.compile(dialect=dialect)
+    def __init__(
+        self, construct: sa.ClauseElement, dialect: sa.Dialect, schemas: SchemaMap = None
+    ) -> None:
+        compiled = construct.compile(
+            dialect=dialect,
+            schema_translate_map=schemas,
+            render_schema_translate=schemas is not None,
+        )
         self.text = str(compiled)
         self._order: Sequence[str] | None = getattr(compiled, "positiontup", None)
         self._take = _taker(self._order or ())
@@ -83,18 +93,24 @@ class Statements:
     """The statements of one actor type on one dialect, each compiled at its first use."""
 
     def __init__(
-        self, tables: ActorTables, shared: SharedTables, dialect: sa.Dialect, flavor: Flavor
+        self,
+        tables: ActorTables,
+        shared: SharedTables,
+        dialect: sa.Dialect,
+        flavor: Flavor,
+        schemas: SchemaMap = None,
     ) -> None:
         self.tables = tables
         self.shared = shared
         self.flavor = flavor
         self._dialect = dialect
+        self._schemas = schemas
         self._compiled: dict[Any, Statement] = {}
 
     def __getitem__(self, build: Build) -> Statement:
         statement = self._compiled.get(build)
         if statement is None:
-            statement = Statement(build(self.tables, self.flavor), self._dialect)
+            statement = Statement(build(self.tables, self.flavor), self._dialect, self._schemas)
             self._compiled[build] = statement
         return statement
 
@@ -110,7 +126,7 @@ class Statements:
         """A statement with variants, compiled once for each `key`."""
         statement = self._compiled.get(key)
         if statement is None:
-            statement = self._compiled[key] = Statement(build(), self._dialect)
+            statement = self._compiled[key] = Statement(build(), self._dialect, self._schemas)
         return statement
 
 
