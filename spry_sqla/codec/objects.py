@@ -77,7 +77,7 @@ def _put_together(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> 
         kept = copier()(values) if definition.runs_code else {}
         try:
             restored = make(values)
-        except Refused:
+        except (Refused, RecursionError):
             raise
         except Exception as error:  # noqa: BLE001  # code of the application's ran
             raise Refused(
