@@ -82,19 +82,17 @@ def same(one: Any, other: Any) -> bool:
 
     Where that cannot be told they are not.
     """
-    kind: Any = type(one)
+    kind = type(one)
     if one is other or kind is not type(other):
         return one is other
     if kind in (list, tuple):
         return len(one) == len(other) and all(map(same, one, other))
     if kind is dict:
         return same([*one.items()], [*other.items()])
-    equals: Any = kind.__eq__
-    if equals is object.__eq__:
+    if _is_own(kind, "__eq__"):
         # Only of a class written in Python do the attributes tell all.
-        if kind.__new__ is not object.__new__ or kind.__reduce__ is not object.__reduce__:
-            return False
-        held = beside(kind, ())
+        plain = _is_own(kind, "__new__") and _is_own(kind, "__reduce__")
+        held = beside(kind, ()) if plain else None
         return held is not None and same(held(one), held(other))
     try:
         return bool(one == other)
@@ -102,3 +100,8 @@ def same(one: Any, other: Any) -> bool:
         raise
     except Exception:  # noqa: BLE001  # a class may do anything here
         return False
+
+
+def _is_own(kind: type, method: str) -> bool:
+    """Whether a class has a method as `object` defines it."""
+    return getattr(kind, method) is getattr(object, method)

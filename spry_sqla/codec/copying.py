@@ -106,7 +106,7 @@ class Copier:
 
     def _struct(self, cls: Any) -> Copy:
         names = cls.__struct_fields__
-        frozen = cls.__struct_config__.frozen
+        frozen = is_frozen(cls)
         put = msgspec.structs.force_setattr
         atoms, inner = self.atoms, self.inner
         caches = caches_of(cls)
@@ -139,7 +139,7 @@ class Copier:
     def _object(self, cls: Any) -> Copy:
         atoms, inner = self.atoms, self.inner
         slots, caches = slots_of(cls), caches_of(cls)
-        frozen = _is_frozen(cls)
+        frozen = is_frozen(cls)
         hashed = caches_hash(cls)
         has_dict = cls.__dictoffset__ != 0
 
@@ -203,7 +203,10 @@ def _is(one: Any, other: Any) -> bool:
     return one is other
 
 
-def _is_frozen(cls: Any) -> bool:
+def is_frozen(cls: Any) -> bool:
+    """Whether the attributes of its objects cannot be set."""
+    if isinstance(cls, type(msgspec.Struct)):
+        return bool(cls.__struct_config__.frozen)
     if hasattr(cls, "__dataclass_params__"):
         return bool(cls.__dataclass_params__.frozen)
     if hasattr(cls, "__attrs_attrs__"):
