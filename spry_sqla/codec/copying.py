@@ -137,11 +137,12 @@ class Copier:
         return rule
 
     def _object(self, cls: Any) -> Copy:
-        atoms, inner = self.atoms, self.inner
+        new, atoms, inner = object.__new__, self.atoms, self.inner
         slots, caches = slots_of(cls), caches_of(cls)
         frozen = is_frozen(cls)
         hashed = caches_hash(cls)
         has_dict = cls.__dictoffset__ != 0
+        simple = has_dict and not slots and not caches
 
         def parts(value: Any) -> tuple[dict[str, Any], bool]:
             """What it holds, and whether nothing that can change was left out."""
@@ -155,7 +156,7 @@ class Copier:
             return held, all(type(each) in atoms for each in left_out)
 
         def made(held: dict[str, Any]) -> Any:
-            copied = object.__new__(cls)
+            copied = new(cls)
             for name, slot in slots.items():
                 if name in held:
                     slot.__set__(copied, held.pop(name))
@@ -166,7 +167,7 @@ class Copier:
             return copied
 
         def rule(value: Any) -> Any:
-            held, same = parts(value)
+            held, same = (value.__dict__.copy(), True) if simple else parts(value)
             name, part = "", None
             try:
                 for name, part in held.items():

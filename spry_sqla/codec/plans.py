@@ -425,6 +425,8 @@ def parsed(content: str) -> Any:
     """Parse JSON text."""
     try:
         return _parse(content)
+    except RecursionError:
+        raise Refused(DEEP) from None
     except MISFIT:
         raise Refused("the stored content is not JSON") from None
 
