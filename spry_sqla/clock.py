@@ -93,12 +93,16 @@ def timestamp_of(id: str) -> str:
 def ceiling_of(time: datetime) -> str:
     """Return the text such that `id <= ceiling_of(time)` means `time_of(id) <= time`.
 
-    Raises UnusableValue for a naive datetime.
+    Raises UnusableValue for what is no aware datetime.
     """
+    if not isinstance(time, datetime):
+        raise UnusableValue(
+            f"at= must be an aware datetime, such as datetime.now(timezone.utc), and is of type "
+            f"{type(time).__qualname__}"
+        )
     if time.utcoffset() is None:
         raise UnusableValue(
-            "a time to look back to is a naive datetime; give an aware one, such as "
-            "datetime.now(timezone.utc)"
+            "at= must be an aware datetime, such as datetime.now(timezone.utc), and is a naive one"
         )
     tick = (time - _UNIX) // _MICROSECOND * 10 + 9 + _EPOCH
     if tick < 0:

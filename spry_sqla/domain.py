@@ -12,7 +12,6 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-import msgspec
 from sqlalchemy import MetaData
 
 from spry_sqla.codec import Codec, OpenCodec, codec_for
@@ -54,7 +53,8 @@ class Kind(Generic[T]):
     def decode(self, content: str, version: int, *, table: str) -> T:
         """The object that a stored content of some version stands for.
 
-        Raises UnreadableContent when the version is newer than the class, or does not fit it.
+        Raises UnreadableContent when it is no JSON, or does not fit the class or its version. What
+        an `upcast` raises is left as it is.
         """
         if version == self.version:
             return self.codec.decode(content)
@@ -70,7 +70,7 @@ class Kind(Generic[T]):
                 f"{self.version} of {self.cls.__qualname__}; give the class a class method "
                 "upcast(cls, content, version) that brings it up to date"
             )
-        newest = upcast(msgspec.json.decode(content), version)
+        newest = upcast(self.codec.parse(content), version)
         if not isinstance(newest, dict):
             raise UnreadableContent(
                 f"{self.cls.__qualname__}.upcast answered with {type(newest).__name__} for version "

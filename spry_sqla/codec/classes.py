@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, get_origin, get_type_hints
 
 import msgspec
 
+from spry_sqla.codec.attributes import HASH, caches_hash, slots_of
 from spry_sqla.codec.plans import missing
 from spry_sqla.errors import UnusableType
 
@@ -165,6 +166,7 @@ def _factory(make: Callable[[], Any]) -> Default:
 
 def _maker(cls: type, fields: tuple[Field, ...], hook: str | None) -> Callable[[Values], Any]:
     new, put = object.__new__, object.__setattr__
+    hashed = caches_hash(cls)
 
     def make(values: Values) -> Any:
         restored: Any = new(cls)
@@ -178,6 +180,8 @@ def _maker(cls: type, fields: tuple[Field, ...], hook: str | None) -> Callable[[
             for field in fields:
                 if field.late and field.name not in values and not hasattr(restored, field.name):
                     raise missing().at(f".{field.name}")
+        if hashed:  # as the `__init__` of attrs does, after the hook
+            put(restored, HASH, None)
         return restored
 
     return make
@@ -256,7 +260,7 @@ def _attrs(cls: Any, hints: Hints) -> Definition:
     _no_stray(cls, hints, "__attrs_attrs__", "@attrs.define")
     hook = "__attrs_post_init__" if hasattr(cls, "__attrs_post_init__") else None
     native = hook is None and cls.__new__ is object.__new__
-    native = native and not hasattr(cls, "__attrs_pre_init__")
+    native = native and not hasattr(cls, "__attrs_pre_init__") and not caches_hash(cls)
     fields = []
     for each in cls.__attrs_attrs__:
         default: Default | None = None
@@ -399,19 +403,13 @@ def _model_default(info: Any) -> Default:
 
 def _empty(cls: type, hints: Hints) -> Definition:
     """A class that declares nothing has nothing to keep."""
-    slots = [name for base in cls.__mro__ for name in _slots(base) if not name.startswith("__")]
     own_init = next(base for base in cls.__mro__ if "__init__" in vars(base))
-    if hints.stray(object) or slots or own_init not in (object, Generic, Protocol):
+    if hints.stray(object) or slots_of(cls) or own_init not in (object, Generic, Protocol):
         raise UnusableType(
             f"{cls.__name__} keeps state, but is no dataclass, attrs class, msgspec Struct or "
             "pydantic model; make it a dataclass"
         )
     return Definition(cls, (), _maker(cls, (), None), object.__setattr__, native=False)
-
-
-def _slots(base: type) -> tuple[str, ...]:
-    slots = vars(base).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _shown(default: Any) -> str:

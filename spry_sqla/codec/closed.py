@@ -13,6 +13,7 @@ import msgspec
 from spry_sqla.codec.annotations import Plans
 from spry_sqla.codec.copying import Copier
 from spry_sqla.codec.plans import DEEP, MISFIT, Refused, parsed, reached_from, write
+from spry_sqla.codec.sharing import Sharing
 from spry_sqla.errors import UnreadableContent, UnusableValue
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Codec(Generic[T]):
         self._to_json = plan.to_json
         self._from_json = plan.from_json
         self._copy = Copier((*self.classes, cls))
+        self._shared = Sharing((*self.classes, cls))
         self._native: Callable[[str], T] | None = None
         if plan.native and all(each.native for each in reached):
             try:
@@ -60,9 +62,10 @@ class Codec(Generic[T]):
                 return self._native(content)
             except MISFIT:
                 pass  # unusual values are written in a form that only the plan reads
-        return self.decode_builtins(self._parsed(content))
+        return self.decode_builtins(self.parse(content))
 
-    def _parsed(self, content: str) -> Any:
+    def parse(self, content: str) -> Any:
+        """Return the JSON as built-in values, for an upcast. Raises UnreadableContent."""
         try:
             return parsed(content)
         except Refused as error:
@@ -90,6 +93,17 @@ class Codec(Generic[T]):
         else:
             return copied
         raise UnusableValue(refused.message(self.cls.__name__))
+
+    def lost(self, value: T) -> str | None:
+        """Return where a value that can be encoded holds one mutable part twice, else None.
+
+        Decoding makes two of it, such as `Player.last and Player.lines[]`, and what changes one
+        later would not change the other. It is all that a value loses: `encode` refuses the rest.
+        """
+        paths = self._shared(value)
+        if paths is None:
+            return None
+        return " and ".join(f"{self.cls.__name__}{path}" for path in paths)
 
 
 def codec_for(cls: type[T]) -> Codec[T]:

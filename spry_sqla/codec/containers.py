@@ -1,6 +1,6 @@
 """The plans of lists, tuples, sets, dicts and unions, made from the plans of what they hold.
 
-A dict whose keys are no texts is written as pairs, a set in the order of its elements' JSON. A
+A dict whose keys are not all texts is written as pairs, a set in the order of its elements' JSON. A
 union tags a member, as `{"$datetime": "…"}`, only where its JSON could be taken for another's.
 """
 
@@ -102,68 +102,38 @@ def fixed_tuple_plan(elements: Sequence[Plan]) -> Plan:
 
 
 def dict_plan(key: Plan, value: Plan) -> Plan:
-    """A dict: an object where every key is written as a text, else a list of pairs."""
-    return _object_plan(key, value) if key.keys else _pairs_plan(key, value)
+    """A dict: an object where every key is written as a text, else a list of pairs.
 
-
-def _object_plan(key: Plan, value: Plan) -> Plan:
+    Both are read, for with a new member an Enum may begin or cease to be written as texts.
+    """
     name = f"dict[{key.name}, {value.name}]"
     key_to, value_to = key.to_json, value.to_json
     key_from, value_from = key.from_json, value.from_json
+    written = "object" if key.keys else "list of pairs"
 
     def to_json(content: Any) -> Any:
         if type(content) is not dict:
             raise unfit(name, content, (dict,))
         try:
-            return {key_to(k): value_to(v) for k, v in content.items()}
-        except Refused as refused:
-            refused.at("{}")
-            raise
-
-    def from_json(content: Any) -> Any:
-        if type(content) is not dict:
-            raise misfit("object")
-        try:
-            return {key_from(k): value_from(v) for k, v in content.items()}
-        except Refused as refused:
-            refused.at("{}")
-            raise
-
-    return Plan(
-        name,
-        (dict,),
-        "object",
-        to_json,
-        from_json,
-        True,
-        (key, value),
-        open_object=True,
-        tag="dict",
-    )
-
-
-def _pairs_plan(key: Plan, value: Plan) -> Plan:
-    name = f"dict[{key.name}, {value.name}]"
-    key_to, value_to = key.to_json, value.to_json
-    key_from, value_from = key.from_json, value.from_json
-
-    def to_json(content: Any) -> Any:
-        if type(content) is not dict:
-            raise unfit(name, content, (dict,))
-        try:
+            if key.keys:
+                return {key_to(k): value_to(v) for k, v in content.items()}
             return [[key_to(k), value_to(v)] for k, v in content.items()]
         except Refused as refused:
             refused.at("{}")
             raise
 
     def from_json(content: Any) -> Any:
-        if type(content) is not list:
-            raise misfit("list of pairs")
+        if type(content) is dict and (key.keys or key.kinds):
+            pairs: Any = content.items()
+        elif type(content) is list and not (key.keys and not key.kinds):
+            pairs = content
+        else:
+            raise misfit(written)
         result = {}
         try:
-            for pair in content:
-                if type(pair) is not list or len(pair) != 2:
-                    raise misfit("list of pairs")
+            for pair in pairs:
+                if type(pair) is not tuple and (type(pair) is not list or len(pair) != 2):
+                    raise misfit(written)
                 result[key_from(pair[0])] = value_from(pair[1])
         except TypeError:
             raise Refused(f"a key of {name} has no hash; make its class frozen").at("{}") from None
@@ -172,7 +142,18 @@ def _pairs_plan(key: Plan, value: Plan) -> Plan:
             raise
         return result
 
-    return Plan(name, (dict,), "list", to_json, from_json, parts=(key, value), tag="dict")
+    return Plan(
+        name,
+        (dict,),
+        "object" if key.keys else "list",
+        to_json,
+        from_json,
+        native=key.keys,
+        parts=(key, value),
+        open_object=key.keys,
+        kinds=("object", "list") if key.kinds else (),
+        tag="dict",
+    )
 
 
 def _tags(members: Sequence[Plan]) -> dict[Plan, str]:
@@ -256,9 +237,11 @@ def _by_type(
 
 def _union_from_json(name: str, members: Sequence[Plan], tags: dict[Plan, str]) -> Convert:
     by_tag = {tag: member.from_json for member, tag in tags.items()}
-    by_kind = {member.kind: member.from_json for member in members if member not in tags}
-    if "float" in by_kind:  # an upcast may give 1 for 1.0
-        by_kind.setdefault("int", by_kind["float"])
+    if not any(member.open_object and member not in tags for member in members):
+        for member in members:
+            if member.kinds:
+                by_tag.setdefault(f"${member.tag or member.name}", member.from_json)
+    by_kind = _by_kind(members, tags)
     numbers = SCALARS[int] in members or SCALARS[float] in members
 
     def from_json(content: Any) -> Any:
@@ -269,11 +252,54 @@ def _union_from_json(name: str, members: Sequence[Plan], tags: dict[Plan, str]) 
                 return by_tag[tag](content[tag])
             if tag == "$int" and numbers:
                 return SCALARS[int].from_json(content)
-        if kind in by_kind:
-            return by_kind[kind](content)
-        raise misfit(name)
+        if kind not in by_kind:
+            raise misfit(name)
+        *doubtful, last = by_kind[kind]
+        for convert in doubtful:
+            try:
+                return convert(content)
+            except Refused:
+                continue
+        return last(content)
 
     return from_json
+
+
+def _by_kind(members: Sequence[Plan], tags: dict[Plan, str]) -> dict[str, list[Convert]]:
+    """JSON kind → the ways to read it, one after the other.
+
+    An Enum, a dict with such keys, and an object beside one, may have been written without their
+    tags before the Enum had its newest member.
+    """
+    found = {member.kind: [member.from_json] for member in members if member not in tags}
+    former: dict[str, list[Convert]] = {}
+    grows = any(member.kinds for member in members)
+    for member in members:
+        for kind in (*member.kinds, *(["object"] if grows and member.open_object else [])):
+            if kind not in found and member.from_json not in former.get(kind, ()):
+                former.setdefault(kind, []).append(member.from_json)
+    if "float" in found and "int" not in found:  # an upcast may give 1 for 1.0
+        enums = former.pop("int", [])
+        found["int"] = [*([_only(enums)] if enums else []), *found["float"]]
+    found.update((kind, [_only(readers)]) for kind, readers in former.items())
+    return found
+
+
+def _only(readers: Sequence[Convert]) -> Convert:
+    """What the only one of several readers that takes a content makes of it."""
+
+    def from_json(content: Any) -> Any:
+        found = []
+        for convert in readers:
+            try:
+                found.append(convert(content))
+            except Refused:
+                continue
+        if len(found) == 1:
+            return found[0]
+        raise misfit("value of one of its types")
+
+    return readers[0] if len(readers) == 1 else from_json
 
 
 _KINDS = {

@@ -1,7 +1,10 @@
 """Copies that share no mutable part, made by the types of the values, whatever annotations say.
 
-A value that occurs twice is copied twice, as it would come back from JSON. What no rule here knows
-goes to `copy.deepcopy`.
+A value that occurs twice is copied twice, as it would come back from JSON. Cached properties are
+left out, for the copy may change. What no rule here knows goes to `copy.deepcopy`.
+
+A rule calls no more functions for each level than encoding does, so that what can be encoded is
+not too deep to copy.
 """
 
 import copy
@@ -15,11 +18,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from spry_sqla.codec.plans import Refused
+from spry_sqla.codec.attributes import HASH, caches_hash, caches_of, slots_of
+from spry_sqla.codec.plans import DEEP, Refused
 
 Copy = Callable[[Any], Any]
 
-_ATOMS: Final = (
+ATOMS: Final = (
     *(str, int, bool, float, complex, bytes, type(None), type(...), type(NotImplemented)),
     *(Decimal, datetime, date, time, timedelta, timezone, ZoneInfo, UUID, range),
 )
@@ -30,7 +34,7 @@ class Copier:
 
     def __init__(self, classes: Iterable[type]) -> None:
         classes = tuple(classes)
-        self.atoms = frozenset((*_ATOMS, *(cls for cls in classes if issubclass(cls, Enum))))
+        self.atoms = frozenset((*ATOMS, *(cls for cls in classes if issubclass(cls, Enum))))
         self.rules: dict[type, Copy] = {
             list: self._list,
             dict: self._dict,
@@ -47,7 +51,14 @@ class Copier:
         try:
             return self.inner(value)
         except RecursionError:  # very deep, or it holds itself
+            pass
+        try:
             return copy.deepcopy(value)
+        except RecursionError:
+            reason = DEEP
+        except Exception as error:  # noqa: BLE001  # a class may do anything here
+            reason = _uncopied(value, error)
+        raise Refused(reason)
 
     def inner(self, value: Any) -> Any:
         kind = type(value)
@@ -95,105 +106,110 @@ class Copier:
 
     def _struct(self, cls: Any) -> Copy:
         names = cls.__struct_fields__
-        frozen = cls.__struct_config__.frozen
+        frozen = is_frozen(cls)
         put = msgspec.structs.force_setattr
-        atoms, each = self.atoms, self._part(cls)
+        atoms, inner = self.atoms, self.inner
+        caches = caches_of(cls)
 
         def rule(value: Any) -> Any:
-            changed = [
-                (name, each(name, part))
-                for name in names
-                if type(part := getattr(value, name)) not in atoms
-            ]
-            extra = getattr(value, "__dict__", None)
-            if frozen and not extra and all(new is getattr(value, name) for name, new in changed):
-                return value
             new = value.__copy__()
-            for name, part in changed:
-                put(new, name, part)
-            if extra:
-                new.__dict__.update({name: each(name, part) for name, part in extra.items()})
-            return new
+            extra = getattr(new, "__dict__", {})
+            same = not extra
+            name, part = "", None
+            try:
+                for name in names:
+                    part = getattr(value, name)
+                    if type(part) not in atoms:
+                        other = inner(part)
+                        if other is not part:
+                            put(new, name, other)
+                            same = False
+                for name in caches & extra.keys():
+                    del extra[name]
+                for name, part in extra.items():
+                    extra[name] = inner(part)
+            except Exception as error:  # noqa: BLE001  # see _refusal
+                refusal = _refusal(name, part, error)
+            else:
+                return value if frozen and same else new
+            raise refusal
 
         return rule
 
     def _object(self, cls: Any) -> Copy:
-        new, put = object.__new__, object.__setattr__
-        atoms, each = self.atoms, self._part(cls)
-        slots = _slot_names(cls)
-        frozen = _is_frozen(cls)
+        new, atoms, inner = object.__new__, self.atoms, self.inner
+        slots, caches = slots_of(cls), caches_of(cls)
+        frozen = is_frozen(cls)
+        hashed = caches_hash(cls)
+        has_dict = cls.__dictoffset__ != 0
+        simple = has_dict and not slots and not caches
 
-        def parts(value: Any, copied: Any) -> bool:
-            """Copy the parts of `value` into `copied`; whether all are the same objects."""
-            same = True
-            for name in slots:
+        def parts(value: Any) -> tuple[dict[str, Any], bool]:
+            """What it holds, and whether nothing that can change was left out."""
+            held = dict(value.__dict__) if has_dict else {}
+            for name, slot in slots.items():
                 try:
-                    part = getattr(value, name)
+                    held[name] = slot.__get__(value)
                 except AttributeError:  # a slot that was never set
                     continue
-                if type(part) not in atoms:
-                    other = each(name, part)
-                    same = same and other is part
-                    part = other
-                put(copied, name, part)
-            return same
+            left_out = [held.pop(name) for name in caches if name in held]
+            return held, all(type(each) in atoms for each in left_out)
+
+        def made(held: dict[str, Any]) -> Any:
+            copied = new(cls)
+            for name, slot in slots.items():
+                if name in held:
+                    slot.__set__(copied, held.pop(name))
+            if has_dict:
+                copied.__dict__.update(held)
+            if hashed:
+                object.__setattr__(copied, HASH, None)
+            return copied
 
         def rule(value: Any) -> Any:
-            copied = new(cls)
-            same = not slots or parts(value, copied)
-            held = value.__dict__
-            target = copied.__dict__
-            target.update(held)
-            for name, part in held.items():
-                if type(part) not in atoms:
-                    other = each(name, part)
-                    if other is not part:
-                        target[name] = other
-                        same = False
-            return value if frozen and same else copied
-
-        def slotted(value: Any) -> Any:
-            copied = new(cls)
-            return value if parts(value, copied) and frozen else copied
-
-        return rule if hasattr(new(cls), "__dict__") else slotted
-
-    def _part(self, cls: type) -> Callable[[str, Any], Any]:
-        inner = self.inner
-
-        def part(name: str, value: Any) -> Any:
+            held, same = (value.__dict__.copy(), True) if simple else parts(value)
+            name, part = "", None
             try:
-                return inner(value)
-            except (Refused, RecursionError):
-                raise
-            except Exception as error:  # noqa: BLE001  # a class may do anything here
-                kind = type(error).__qualname__
-            raise Refused(
-                f"a {type(value).__qualname__} cannot be copied ({kind}); keep it out of the class"
-            ).at(f".{name}")
+                for name, part in held.items():
+                    if type(part) not in atoms:
+                        other = inner(part)
+                        if other is not part:
+                            held[name] = other
+                            same = False
+            except Exception as error:  # noqa: BLE001  # see _refusal
+                refusal = _refusal(name, part, error)
+            else:
+                return value if frozen and same else made(held)
+            raise refusal
 
-        return part
+        return rule
+
+
+def _uncopied(value: Any, error: Exception) -> str:
+    return (
+        f"a {type(value).__qualname__} cannot be copied ({type(error).__qualname__}); "
+        "keep it out of the class"
+    )
+
+
+def _refusal(name: str, part: Any, error: Exception) -> Exception:
+    """What to raise for a part that could not be copied, whatever its class did."""
+    if isinstance(error, RecursionError):
+        return error
+    refused = error if isinstance(error, Refused) else Refused(_uncopied(part, error))
+    return refused.at(f".{name}")
 
 
 def _is(one: Any, other: Any) -> bool:
     return one is other
 
 
-def _is_frozen(cls: Any) -> bool:
+def is_frozen(cls: Any) -> bool:
+    """Whether the attributes of its objects cannot be set."""
+    if isinstance(cls, type(msgspec.Struct)):
+        return bool(cls.__struct_config__.frozen)
     if hasattr(cls, "__dataclass_params__"):
         return bool(cls.__dataclass_params__.frozen)
     if hasattr(cls, "__attrs_attrs__"):
         return "frozen" in cls.__setattr__.__name__
     return hasattr(cls, "model_config") and bool(cls.model_config.get("frozen"))
-
-
-def _slot_names(cls: type) -> tuple[str, ...]:
-    names = []
-    for base in cls.__mro__:
-        slots = vars(base).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name in ("__dict__", "__weakref__"):
-                continue
-            private = name.startswith("__") and not name.endswith("__")
-            names.append(f"_{base.__name__.lstrip('_')}{name}" if private else name)
-    return tuple(dict.fromkeys(names))

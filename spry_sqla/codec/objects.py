@@ -1,9 +1,10 @@
 """The plans of what has named fields: instances of classes, and TypedDicts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+from spry_sqla.codec.attributes import beside, same
 from spry_sqla.codec.classes import Definition, Field, Values
 from spry_sqla.codec.copying import Copier
 from spry_sqla.codec.plans import (
@@ -12,8 +13,10 @@ from spry_sqla.codec.plans import (
     Refused,
     misfit,
     missing,
+    parsed,
     reached_from,
     unfit,
+    write,
 )
 
 
@@ -21,7 +24,7 @@ def class_plan(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> Non
     """Fill in the plan of a class, once those of its fields are there; it may hold itself."""
     fields = definition.fields
     plan.types = (definition.cls,)
-    plan.to_json = _taken_apart(plan.name, definition, parts)
+    plan.to_json = _taken_apart(plan, definition, parts)
     plan.from_json = _put_together(plan, definition, parts)
     plan.native = definition.native
     plan.parts = tuple(parts)
@@ -34,8 +37,9 @@ def class_plan(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> Non
     plan.shape = f"{plan.name}({'; '.join(described)})"
 
 
-def _taken_apart(name: str, definition: Definition, parts: Sequence[Plan]) -> Convert:
-    cls, extras = definition.cls, definition.extras
+def _taken_apart(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> Convert:
+    name, cls, extras = plan.name, definition.cls, definition.extras
+    held_beside = beside(cls, (field.name for field in definition.fields))
     steps = [
         (field.name, field.key, part.to_json)
         for field, part in zip(definition.fields, parts, strict=True)
@@ -57,9 +61,27 @@ def _taken_apart(name: str, definition: Definition, parts: Sequence[Plan]) -> Co
         except AttributeError:
             unset = Refused("it has no value; set it, or give it a default")
             raise unset.at(f".{field}") from None
+        if held_beside is not None and (more := held_beside(value)):
+            _check_restored(more, held_beside, plan, content)
         return content
 
     return to_json
+
+
+def _check_restored(
+    more: Values, held_beside: Callable[[Any], Values], plan: Plan, content: Any
+) -> None:
+    """Refuse what is no field, unless it comes back by itself, such as from a `__post_init__`."""
+    try:
+        restored = held_beside(plan.from_json(parsed(write(content).decode())))
+    except Refused:
+        restored = {}
+    for name, each in more.items():
+        if name not in restored or not same(each, restored[name]):
+            raise Refused(
+                "it is no field, and would not come back; declare it as one, or keep it out of "
+                "the class"
+            ).at(f".{name}")
 
 
 def _put_together(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> Convert:
@@ -77,7 +99,7 @@ def _put_together(plan: Plan, definition: Definition, parts: Sequence[Plan]) -> 
         kept = copier()(values) if definition.runs_code else {}
         try:
             restored = make(values)
-        except Refused:
+        except (Refused, RecursionError):
             raise
         except Exception as error:  # noqa: BLE001  # code of the application's ran
             raise Refused(

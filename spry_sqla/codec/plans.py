@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from spry_sqla.errors import UnusableType
+
 Convert: TypeAlias = Callable[[Any], Any]
 
 write: Final = msgspec.json.Encoder().encode
@@ -71,6 +73,8 @@ class Plan:
     """It may write a JSON object with any key at all, one beginning with `$` included."""
     tag: str = ""
     """What a union calls it where it has to; the name where this is empty."""
+    kinds: tuple[str, ...] = ()
+    """The JSON kinds that it may have written when its Enum had other members."""
     source: type | None = None
     """The class or enum that it is for."""
     shape: str = ""
@@ -314,51 +318,67 @@ def _plain(value: Any) -> bool:
         return False
 
 
+def _answers(cls: type[Enum]) -> bool:
+    """Whether an Enum has a `_missing_` of its own, which may answer for any text."""
+    below = cls.__mro__[: cls.__mro__.index(Enum)]
+    return not issubclass(cls, Flag) and any("_missing_" in vars(base) for base in below)
+
+
 def enum_plan(cls: type[Enum]) -> Plan:
-    """Keep the value where all are texts or integers, else the name of the member."""
-    values = [member.value for member in cls.__members__.values()]
-    by_value = issubclass(cls, Flag) or all(map(_plain, values))
-    name = cls.__name__
+    """Keep a member by its value where that is a text or an integer, else by its name.
+
+    Each member for itself, so that what is stored outlasts a new member. A text is read as a value,
+    then as a name, whichever it was written as; only then is a `_missing_` asked.
+    """
+    name, names = cls.__name__, cls.__members__
+    members = list(names.values())
+    flag = issubclass(cls, Flag)
+    by_value = {each.value: each for each in members if flag or _plain(each.value)}
+    named = frozenset(each.name for each in members if not (flag or _plain(each.value)))
+    if clash := sorted(named & by_value.keys()):
+        raise UnusableType(
+            f"{name}.{clash[0]} is kept by its name, for its value is neither a text nor an "
+            "integer, but the name is the value of another member; rename one of them"
+        )
 
     def value_to_json(value: Any) -> Any:
         if type(value) is cls:
             return value._value_
         raise unfit(name, value)
 
-    def name_to_json(value: Any) -> Any:
+    def to_json(value: Any) -> Any:
         if type(value) is cls:
-            return value._name_
+            return value._name_ if value._name_ in named else value._value_
         raise unfit(name, value)
 
-    def from_value(content: Any) -> Any:
+    def from_json(content: Any) -> Any:
         if type(content) is str or type(content) is int:
+            if content in by_value:
+                return by_value[content]
+            if type(content) is str and content in names:
+                return names[content]
             try:
                 return cls(content)
             except Exception as error:  # a `_missing_` may raise anything
                 raise misfit(f"member of {name}") from error
         raise misfit(f"member of {name}")
 
-    def from_name(content: Any) -> Any:
-        if type(content) is str and content in cls.__members__:
-            return cls.__members__[content]
-        raise misfit(f"member of {name}")
-
-    texts = not by_value or (bool(values) and all(type(value) is str for value in values))
-    numbers = by_value and all(type(value) is int for value in values)
-    members = ",".join(
-        f"{key}={member.value!r}" if by_value else key for key, member in cls.__members__.items()
+    forms = {str if each.name in named else type(each.value) for each in members}
+    shown = ",".join(
+        key if each.name in named else f"{key}={each.value!r}" for key, each in names.items()
     )
     return Plan(
         name,
         (cls,),
         # Texts and integers mixed: a kind of its own, so that a union always names the enum.
-        "str" if texts else "int" if numbers else "mixed",
-        value_to_json if by_value else name_to_json,
-        from_value if by_value else from_name,
-        native=by_value and texts != numbers,
-        keys=texts,
+        "str" if forms == {str} else "int" if forms == {int} else "mixed",
+        to_json if named else value_to_json,
+        from_json,
+        native=not named and len(forms) == 1 and not _answers(cls),
+        keys=forms == {str},
+        kinds=("str", "int"),
         source=cls,
-        shape=f"{cls.__qualname__}[{members}]",
+        shape=f"{cls.__qualname__}[{shown}]",
     )
 
 
@@ -388,6 +408,7 @@ def choice_plan(base: Plan, values: tuple[Any, ...]) -> Plan:
         plain,
         (base,),
         keys=base.keys and plain,
+        kinds=base.kinds,
         tag=base.tag or base.name,
     )
 
@@ -404,6 +425,8 @@ def parsed(content: str) -> Any:
     """Parse JSON text."""
     try:
         return _parse(content)
+    except RecursionError:
+        raise Refused(DEEP) from None
     except MISFIT:
         raise Refused("the stored content is not JSON") from None
 

@@ -94,14 +94,107 @@ def test_containers_are_copied_all_the_way_down() -> None:
 
 def test_undeclared_attributes_are_kept() -> None:
     value = Plain()
-    value.size.append(2)
     value.extra = [3]  # type: ignore[attr-defined]
 
     copied = codec_for(Plain).copy(value)
 
-    assert copied.size == [1, 2]
-    assert copied.size is not value.size
     assert copied.extra == [3]  # type: ignore[attr-defined]
+    assert copied.extra is not value.extra  # type: ignore[attr-defined]
+
+
+@dataclass
+class Dated:
+    values: list[int] = field(default_factory=list)
+
+    @cached_property
+    def total(self) -> int:
+        return sum(self.values) if self.values else self.values[0]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    values: tuple[int, ...] = ()
+
+    @cached_property
+    def total(self) -> list[int]:
+        return list(self.values)
+
+
+@attrs.define
+class SlottedDated:
+    values: list[int] = attrs.field(factory=list)
+
+    @cached_property
+    def total(self) -> int:
+        return sum(self.values) if self.values else self.values[0]
+
+
+class StructDated(msgspec.Struct, dict=True):
+    values: list[int] = msgspec.field(default_factory=list)
+
+    @cached_property
+    def total(self) -> int:
+        return sum(self.values) if self.values else self.values[0]
+
+
+class ModelDated(pydantic.BaseModel):
+    values: list[int] = pydantic.Field(default_factory=list)
+
+    @cached_property
+    def total(self) -> int:
+        return sum(self.values) if self.values else self.values[0]
+
+
+DATED = pytest.mark.parametrize("cls", [Dated, SlottedDated, StructDated, ModelDated])
+
+
+@DATED
+def test_a_cached_property_is_not_computed_by_a_copy(cls: Any) -> None:
+    copied = codec_for(cls).copy(cls())
+    copied.values.append(3)
+
+    assert copied.total == 3
+
+
+@DATED
+def test_a_cached_value_is_not_carried_to_a_copy_that_may_change(cls: Any) -> None:
+    value = cls(values=[1])
+    assert value.total == 1
+
+    copied = codec_for(cls).copy(value)
+    copied.values.append(3)
+
+    assert copied.total == 4
+    assert value.total == 1
+
+
+def test_an_immutable_value_does_not_share_what_it_cached() -> None:
+    value = Sealed((1,))
+    value.total.append(2)
+
+    assert codec_for(Sealed).copy(value).total == [1]
+
+
+@attrs.frozen(cache_hash=True)
+class SlottedPlace:
+    name: str
+    pair: tuple[int, list[int]] = attrs.field(default=(0, []), hash=False)
+
+
+@attrs.frozen(cache_hash=True, slots=False)
+class Place:
+    name: str
+    pair: tuple[int, list[int]] = attrs.field(default=(0, []), hash=False)
+
+
+@pytest.mark.parametrize("cls", [SlottedPlace, Place])
+def test_a_hash_that_attrs_caches_is_computed_anew(cls: Any) -> None:
+    codec = codec_for(cls)
+    place = cls("a")
+
+    for other in (codec.copy(place), codec.decode(codec.encode(place))):
+        assert hash(other) == hash(place)
+        assert hash(codec.copy(other)) == hash(place)
 
 
 def test_private_attributes_of_a_model_are_copied() -> None:
@@ -149,6 +242,54 @@ def test_what_cannot_be_copied_is_told() -> None:
 
     with pytest.raises(UnusableValue, match=r"Plain\.lock: a lock cannot be copied"):
         codec_for(Plain).copy(value)
+
+
+def test_what_lies_too_deep_to_copy_is_refused() -> None:
+    codec = codec_for(Node)
+
+    with pytest.raises(UnusableValue, match=r"^Node: it is nested too deeply"):
+        codec.copy(chain(5000))
+
+
+@pytest.mark.parametrize("cls", ["Node", "SlottedNode", "Tree"])
+def test_what_can_be_encoded_is_not_too_deep_to_copy(cls: str) -> None:
+    kind: Any = {"Node": Node, "SlottedNode": SlottedNode, "Tree": Tree}[cls]
+    codec: Any = codec_for(kind)
+    encoded = 0
+    for depth in range(20, 1000, 20):
+        value = chain(depth, kind)
+        try:
+            codec.encode(value)
+        except UnusableValue:
+            break
+        encoded = depth
+        codec.copy(value)
+
+    assert encoded > 100
+
+
+@dataclass
+class Node:
+    inner: "Node | None"
+    marks: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SlottedNode:
+    inner: "SlottedNode | None"
+
+
+@dataclass
+class Tree:
+    inner: "list[Tree]"
+
+
+def chain(depth: int, cls: Any = Node) -> Any:
+    """A value that is nested `depth` times."""
+    value = cls([] if cls is Tree else None)
+    for _ in range(depth - 1):
+        value = cls([value] if cls is Tree else value)
+    return value
 
 
 def test_an_unset_slot_stays_unset() -> None:

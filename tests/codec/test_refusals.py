@@ -234,6 +234,13 @@ def test_what_can_be_encoded_is_not_too_deep_to_decode() -> None:
     codec.decode(deepest)
 
 
+def test_content_that_is_nested_too_deeply_is_unreadable() -> None:
+    content = '{"next": ' * 100_000 + "null" + "}" * 100_000
+
+    with pytest.raises(UnreadableContent, match=r"^Chain: it is nested too deeply"):
+        codec_for(Chain).decode(content)
+
+
 @pytest.mark.parametrize(
     ("content", "path"),
     [
