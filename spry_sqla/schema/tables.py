@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.schema import BaseDDLElement, CreateIndex, CreateTable, SchemaItem, conv
+from sqlalchemy.schema import BaseDDLElement, CreateIndex, CreateTable, DropTable, SchemaItem, conv
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
@@ -234,6 +234,7 @@ class _Place:
             info={"spry": wanted.mark},
         )
         _create_if_missing(table)
+        _drop_if_unused(table)
         triggers.install(table)
         return table
 
@@ -267,6 +268,17 @@ def _create_if_missing(table: sa.Table) -> None:
     table.set_creator_ddl(CreateTable(table, if_not_exists=True).execute_if(callable_=belongs_here))
     for index in table.indexes:
         index.ddl_if(callable_=_if_not_exists)
+
+
+def _drop_if_unused(table: sa.Table) -> None:
+    """Let `drop_all` leave a shared table to the actors of other domains in the database."""
+
+    def unused(
+        ddl: object, target: object, bind: sa.Connection | None, *_: object, **__: object
+    ) -> bool:
+        return bind is None or not triggers.in_use(table, bind)
+
+    table.set_dropper_ddl(DropTable(table).execute_if(callable_=unused))
 
 
 def _if_not_exists(ddl: BaseDDLElement, *_: object, **__: object) -> bool:

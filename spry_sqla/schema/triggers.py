@@ -81,6 +81,17 @@ def install(table: sa.Table) -> None:
     event.listen(table, "after_drop", _after_drop)
 
 
+def in_use(table: sa.Table, bind: "_Bind") -> bool:
+    """Whether the table is shared, and an actor's table needs it and what belongs to it.
+
+    The other tables of a `drop_all` are gone by then: they depend on the shared ones.
+    """
+    on = _placed(table, bind)
+    if on.mark.actor is not None or isinstance(bind, MockConnection):
+        return False
+    return bool(bind.scalar(_dialect(bind.dialect).users(on)))
+
+
 _Bind: TypeAlias = sa.Connection | MockConnection
 """What `create_all` runs on; a MockConnection (`create_mock_engine`) only shows the texts."""
 
@@ -118,6 +129,8 @@ class _Dialect:
     after: Callable[[_On], list[str]]
     before_drop: Callable[[_On], list[str]]
     after_drop: Callable[[_On], list[str]]
+    users: Callable[[_On], sa.TextClause]
+    """Counts the guards of tables that are not shared themselves."""
     begin: Callable[[_On, _Bind], None]
     """Makes what follows safe beside other processes that do the same."""
     finish: Callable[[_On, _Bind], None]
@@ -190,11 +203,13 @@ def _after_create(table: sa.Table, bind: _Bind, **_: Any) -> None:
 
 
 def _before_drop(table: sa.Table, bind: _Bind, **_: Any) -> None:
-    _run(_dialect(bind.dialect).before_drop(_placed(table, bind)), bind)
+    if not in_use(table, bind):
+        _run(_dialect(bind.dialect).before_drop(_placed(table, bind)), bind)
 
 
 def _after_drop(table: sa.Table, bind: _Bind, **_: Any) -> None:
-    _run(_dialect(bind.dialect).after_drop(_placed(table, bind)), bind)
+    if not in_use(table, bind):
+        _run(_dialect(bind.dialect).after_drop(_placed(table, bind)), bind)
 
 
 def _placed(table: sa.Table, bind: _Bind) -> _On:
@@ -209,6 +224,14 @@ def _run(statements: Iterable[str], bind: _Bind) -> None:
 
 def _nothing(_on: _On) -> list[str]:
     return []
+
+
+def _counted(on: _On, found: str, *, needed: str) -> sa.TextClause:
+    kinds = (FORMAT_TABLE, EPOCHS_TABLE, TRANSACTIONS_TABLE)
+    shared = [names.shared_name(on.mark.prefix, kind) for kind in kinds]
+    return sa.text(f"SELECT count(*) FROM {found}").bindparams(
+        sa.bindparam("needed", needed), sa.bindparam("shared", shared, expanding=True)
+    )
 
 
 # PostgreSQL -------------------------------------------------------------------------------------
@@ -286,6 +309,16 @@ def _postgresql_after_drop(on: _On) -> list[str]:
     if on.mark.kind != FORMAT_TABLE:
         return []
     return [f"DROP FUNCTION IF EXISTS {on.shared(REFUSE_FUNCTION)}()"]
+
+
+def _postgresql_users(on: _On) -> sa.TextClause:
+    # A trigger knows its function by number: it is the same for tables in other schemas.
+    return _counted(
+        on,
+        "pg_catalog.pg_trigger JOIN pg_catalog.pg_class ON pg_class.oid = tgrelid "
+        "WHERE tgfoid = to_regproc(:needed) AND relname NOT IN :shared",
+        needed=on.shared(REFUSE_FUNCTION),
+    )
 
 
 def _postgresql_begin(on: _On, bind: _Bind) -> None:
@@ -375,6 +408,15 @@ def _sqlite_no_replace(on: _On) -> str:
     )
 
 
+def _sqlite_users(on: _On) -> sa.TextClause:
+    return _counted(
+        on,
+        f"{on.path('sqlite_master')} "
+        "WHERE type = 'trigger' AND instr(sql, :needed) AND tbl_name NOT IN :shared",
+        needed=f"INTO {_quoted(names.shared_name(on.mark.prefix, TRANSACTIONS_TABLE))} ",
+    )
+
+
 def _sqlite_begin(_on: _On, bind: _Bind) -> None:
     # Left to the driver, each statement commits by itself: a process that is killed in between
     # would leave a table without guards, which the next create_all takes for made.
@@ -411,6 +453,7 @@ _DIALECTS = {
         after=_postgresql_after,
         before_drop=_postgresql_before_drop,
         after_drop=_postgresql_after_drop,
+        users=_postgresql_users,
         begin=_postgresql_begin,
         finish=_postgresql_finish,
     ),
@@ -420,6 +463,7 @@ _DIALECTS = {
         after=_sqlite_after,
         before_drop=_nothing,
         after_drop=_nothing,
+        users=_sqlite_users,
         begin=_sqlite_begin,
         finish=_sqlite_finish,
     ),

@@ -268,10 +268,16 @@ class SqlAdapter:
 
         Raises TablesMissing, TablesOutdated, StorageUnavailable, StorageFailure.
         """
-        with self._flavor.reading(connection):
-            for table in self._tables():
-                self._check_table(connection, table)
-            (version,) = self._one(connection, sa.select(sa.func.max(self._format.c.version)))
+        try:
+            with self._flavor.reading(connection):
+                for table in self._tables():
+                    self._check_table(connection, table)
+                (version,) = self._one(connection, sa.select(sa.func.max(self._format.c.version)))
+        except Exception as error:
+            fault = self._fault(connection, error)
+            if fault is None:
+                raise
+            raise self._failure(fault, error) from error
         if version != FORMAT:
             age, mend = (
                 ("newer", "deploy the version of spry_sqla that made them")
@@ -300,15 +306,10 @@ class SqlAdapter:
         except Exception as error:
             fault = self._fault(connection, error)
             if fault is Fault.NO_TABLE:
-                raise _tables_missing(table.fullname) from None
+                raise _tables_missing(f"the database has no table {table.fullname!r}") from None
             if fault is Fault.NO_COLUMN:
-                raise TablesOutdated(
-                    f"the table {table.fullname!r} lacks a column that this version of spry_sqla "
-                    "needs; upgrade it with Alembic"
-                ) from error
-            if fault is None:
-                raise
-            raise self._failure(fault, error) from error
+                raise _tables_outdated(f"the table {table.fullname!r} lacks") from error
+            raise
 
     def _one(self, connection: PoolProxiedConnection, query: sa.Select[Any]) -> Any:
         statement = Statement(query, self._dialect, self._schemas)
@@ -363,7 +364,7 @@ class SqlAdapter:
             raise error
         if fault in (Fault.TAKEN, Fault.DEADLOCK) and isinstance(operation, Append):
             return Conflict()
-        failure = self._failure(fault, error)
+        failure = self._failure(fault, error, operation)
         if isinstance(failure, StorageUnavailable):
             if fault is Fault.LOST:
                 connection.invalidate(error)
@@ -382,37 +383,62 @@ class SqlAdapter:
         fault: Fault = self._flavor.fault_of(error)
         return fault
 
-    def _failure(self, fault: Fault, error: Exception) -> StorageError:
+    def _failure(
+        self, fault: Fault, error: Exception, operation: Read | Append | None = None
+    ) -> StorageError:
         what = self._flavor.describe(error)
+        of_actor = "" if operation is None else f" of the actor {operation.actor!r}"
         match fault:
             case Fault.LOST:
                 return unavailable(what)
             case Fault.BUSY | Fault.DEADLOCK:
-                return StorageUnavailable(f"the database stayed locked by others ({what})")
-            case Fault.NO_TABLE | Fault.NO_COLUMN:
-                return _tables_missing("of an actor")
+                return StorageUnavailable(
+                    "the database stayed locked by others, or by a transaction that the "
+                    f"application has open around this call ({what})"
+                )
+            case Fault.NO_TABLE:
+                return _tables_missing(f"the tables{of_actor} are not all there")
+            case Fault.NO_COLUMN:
+                return _tables_outdated(f"a table{of_actor} lacks")
             case _:
+                refused = (
+                    "the work, and nothing was stored"
+                    if isinstance(operation, Append)
+                    else "to read"
+                )
                 said = (
                     "log (it quotes the row)" if self._flavor.quotes_rows(error) else "cause below"
                 )
                 return StorageFailure(
-                    f"the database refused the work, and nothing was stored ({what}); see the "
-                    f"{said} for what it said"
+                    f"the database refused {refused} ({what}); see the {said} for what it said"
                 )
 
 
 def unavailable(what: str) -> StorageUnavailable:
     """The error for a database that cannot be reached."""
     return StorageUnavailable(
-        f"the database cannot be reached ({what}); see that it runs, and that the engine's URL, "
-        "its credentials and its pool are right"
+        f"the database cannot be reached ({what}); see that it runs, and that the engine's URL "
+        "and its credentials are right"
     )
 
 
-def _tables_missing(name: str) -> TablesMissing:
+def exhausted() -> StorageUnavailable:
+    """The error for a pool whose connections are all in use."""
+    return StorageUnavailable(
+        "no connection of the engine's pool became free in time; give connections back sooner, or "
+        "give the engine a larger pool (pool_size, max_overflow, pool_timeout)"
+    )
+
+
+def _tables_missing(what: str) -> TablesMissing:
     return TablesMissing(
-        f"the database has no table {name!r}; make the tables with "
-        "domain.metadata.create_all(engine), or with Alembic"
+        f"{what}; make the tables with domain.metadata.create_all(engine), or with Alembic"
+    )
+
+
+def _tables_outdated(what: str) -> TablesOutdated:
+    return TablesOutdated(
+        f"{what} a column that this version of spry_sqla needs; upgrade it with Alembic"
     )
 
 

@@ -1,24 +1,28 @@
 """Lends connections of an engine's pool, one for one operation, in each of three worlds.
 
 A plain engine in the caller's thread; a plain engine in a worker thread, one hop per operation; an
-asynchronous engine under `run_sync`. Where all connections are one (SQLite in memory), borrowers
-take turns.
+asynchronous engine under `run_sync`. Where all connections are one (a StaticPool), `turns` says who
+may have it.
 """
 
 import asyncio
 import os
+import sqlite3
 import threading
+import time
+import uuid
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool, PoolProxiedConnection, SingletonThreadPool, StaticPool
 
 from spry_sqla.errors import StorageError, StorageUnavailable
 from spry_sqla.operations import Append, Read, Unavailable
-from spry_sqla.sql.adapter import SqlAdapter, unavailable
+from spry_sqla.sql import turns
+from spry_sqla.sql.adapter import SqlAdapter, exhausted, unavailable
+from spry_sqla.sql.turns import Turns
 
 if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,12 +36,14 @@ class Lender:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._thread = threading.get_ident()
-        self._in_memory = isinstance(engine.pool, StaticPool | SingletonThreadPool)
+        self._shared = isinstance(engine.pool, StaticPool | SingletonThreadPool)
+        if isinstance(engine.pool, StaticPool):
+            _turns_at(engine.pool)
         _engines.add(engine)
 
     def answer(self, adapter: SqlAdapter, operation: Read | Append) -> Any:
         """Perform an operation; Unavailable where no connection can be had or it broke."""
-        if self._in_memory:
+        if self._shared:
             return self.lend(lambda connection: adapter.perform(connection, operation))
         try:
             connection = self._engine.raw_connection()
@@ -52,23 +58,34 @@ class Lender:
         return answer
 
     def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
-        """Check a connection out for a function. Raises StorageUnavailable."""
+        """Check a connection out for a function. Raises StorageUnavailable.
+
+        Raises StorageError where it is the one on which the caller has a transaction open.
+        """
         pool = self._engine.pool
-        if isinstance(pool, SingletonThreadPool) and self._thread != threading.get_ident():
+        if isinstance(pool, StaticPool):
+            at = _turns_at(pool)
+            with at.ours():
+                _refuse_transaction(pool, at)
+                return self._lend(use)
+        if self._thread != threading.get_ident() and _of_one_thread(self._engine):
             raise StorageError(
                 "this SQLite database in memory belongs to the thread that opened its storage; "
-                "for several threads make the engine with spry_sqla.sqlite_engine(':memory:'), or "
-                "with poolclass=StaticPool and connect_args={'check_same_thread': False}"
+                "for several threads make the engine with spry_sqla.sqlite_engine(':memory:')"
             )
-        with _turn(pool):
-            try:
-                connection = self._engine.raw_connection()
-            except Exception as error:
-                raise _refused(self._engine, error) from error
-            try:
-                return use(connection)
-            finally:
-                connection.close()
+        return self._lend(use)
+
+    def _lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
+        try:
+            connection = self._engine.raw_connection()
+        except Exception as error:
+            raise _refused(self._engine, error) from error
+        try:
+            if self._shared and _nested(connection) and turns.in_transaction(_driver(connection)):
+                raise turns.in_transaction_of_application()
+            return use(connection)
+        finally:
+            connection.close()
 
 
 class ThreadLender:
@@ -77,7 +94,7 @@ class ThreadLender:
     def __init__(self, engine: sa.Engine) -> None:
         self._lender = Lender(engine)
         # A database in this thread's memory is nowhere else, and never waits.
-        self._here = isinstance(engine.pool, SingletonThreadPool)
+        self._here = _of_one_thread(engine)
 
     async def answer(self, adapter: SqlAdapter, operation: Read | Append) -> Any:
         """As `Lender.answer`. What was begun when the task is cancelled ends by itself, whole."""
@@ -88,9 +105,7 @@ class ThreadLender:
         return await self._hop(lambda: self._lender.lend(use))
 
     async def _hop(self, work: Callable[[], R]) -> R:
-        if self._here:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(None, work)
+        return work() if self._here else await asyncio.to_thread(work)
 
 
 class AsyncLender:
@@ -98,6 +113,8 @@ class AsyncLender:
 
     def __init__(self, engine: "AsyncEngine") -> None:
         self._engine = engine
+        if isinstance(engine.sync_engine.pool, StaticPool):
+            _turns_at(engine.sync_engine.pool, asyncio.current_task)
         _engines.add(engine.sync_engine)
 
     async def answer(self, adapter: SqlAdapter, operation: Read | Append) -> Any:
@@ -112,45 +129,93 @@ class AsyncLender:
 
     async def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
         """As `Lender.lend`."""
-        async with _async_turn(self._engine.sync_engine.pool):
-            connection = self._engine.connect()
-            try:
-                await connection.start()
-            except Exception as error:
-                raise _refused(self._engine.sync_engine, error) from error
-            try:
-                return await connection.run_sync(lambda plain: use(plain.connection))
-            finally:
-                await asyncio.shield(connection.close())
+        pool = self._engine.sync_engine.pool
+        if not isinstance(pool, StaticPool):
+            return await self._lend(use)
+        async with _async_lock(pool):
+            if self._engine.dialect.driver == "aiosqlite":
+                return await self._lend_in_one_hop(pool, use)
+            return await self._lend(use)
+
+    async def _lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
+        connection = self._engine.connect()
+        try:
+            await connection.start()
+        except Exception as error:
+            raise _refused(self._engine.sync_engine, error) from error
+        try:
+            return await connection.run_sync(lambda plain: use(plain.connection))
+        finally:
+            await asyncio.shield(connection.close())
+
+    async def _lend_in_one_hop(
+        self, pool: StaticPool, use: Callable[[PoolProxiedConnection], R]
+    ) -> R:
+        """All of the work as one call in the driver's thread, between calls of other tasks.
+
+        To keep the application's tasks waiting in the pool would not do: one that is cancelled
+        there makes the pool close the connection, and with it the database.
+        """
+        if pool.connection.driver_connection is None:
+            async with self._engine.connect():
+                pass
+        # It is how aiosqlite itself runs what it has no method for; it has no public name.
+        driver: Any = pool.connection.driver_connection
+        at, deadline = _turns_at(pool, asyncio.current_task), time.monotonic() + turns.WAIT
+        while True:
+            done = await driver._execute(lambda: _unless_in_transaction(driver._conn, use))
+            if done is not None:
+                return cast("R", done[0])
+            if at.has_it():
+                raise turns.in_transaction_of_application()
+            if time.monotonic() > deadline:
+                raise turns.kept_by_others()
+            await asyncio.sleep(turns.STEP)
 
 
-def sqlite_engine(database: str = ":memory:", **options: Any) -> sa.Engine:
+def sqlite_engine(database: str | os.PathLike[str] = ":memory:", **options: Any) -> sa.Engine:
     """An Engine for a SQLite file, or for a database in memory that threads can share.
 
     A file is set to WAL, so that readers and a writer do not wait for each other, with every
-    commit on the disk (`synchronous=FULL`); a lock is waited for up to 30 s. `options` go to
-    `sqlalchemy.create_engine`.
+    commit on the disk (`synchronous=FULL`). A database in memory lives as long as its engine, and
+    has as many connections as the pool gives; its readers wait for a writer. A lock is waited for
+    up to 30 s. `options` go to `sqlalchemy.create_engine`.
     """
     arguments = {"timeout": 30, "check_same_thread": False, **options.pop("connect_args", {})}
-    in_memory = database == ":memory:"
-    if in_memory:
-        options.setdefault("poolclass", StaticPool)
-    url = sa.URL.create("sqlite", database=database)
+    name = os.fspath(database)
+    if name == ":memory:":
+        return _engine_in_memory(connect_args=arguments, **options)
+    url = sa.URL.create("sqlite", database=name)
     engine = sa.create_engine(url, connect_args=arguments, **options)
-    if not in_memory:
 
-        @sa.event.listens_for(engine, "connect")
-        def set_up(driver: Any, record: Any) -> None:
-            driver.execute("PRAGMA journal_mode=WAL")
-            driver.execute("PRAGMA synchronous=FULL")
+    @sa.event.listens_for(engine, "connect")
+    def set_up(driver: Any, record: Any) -> None:
+        driver.execute("PRAGMA journal_mode=WAL")
+        driver.execute("PRAGMA synchronous=FULL")
 
     return engine
 
 
+def _engine_in_memory(**options: Any) -> sa.Engine:
+    # The VFS "memdb" (src/memdb.c of SQLite, since 3.36) shares what has a name that begins with
+    # "/" within the process, and lets busy connections wait, as a shared cache would not.
+    name = f"file:/spry-{uuid.uuid4().hex}"
+    url = sa.URL.create("sqlite", database=name, query={"vfs": "memdb", "uri": "true"})
+    engine = sa.create_engine(url, **options)
+    # The database ends with its last connection: this one is closed when the engine is collected.
+    keeper = sqlite3.connect(f"{name}?vfs=memdb", uri=True, check_same_thread=False)
+    finalize(engine, keeper.close)
+    return engine
+
+
 def _refused(engine: sa.Engine, error: Exception) -> StorageUnavailable:
+    if isinstance(error, sa.exc.TimeoutError):
+        refused = exhausted()
+        refused.__cause__ = error
+        return refused
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     dbapi: Any = engine.dialect.dbapi
-    if isinstance(cause, dbapi.Error | OSError | sa.exc.TimeoutError):
+    if isinstance(cause, dbapi.Error | OSError):
         refused = unavailable(type(cause).__name__)
         refused.__cause__ = error
         return refused
@@ -166,22 +231,75 @@ def _outdate(pool: Pool) -> None:
         pool._invalidate(None)  # type: ignore[arg-type]
 
 
-# Turns ------------------------------------------------------------------------------------------
+# One connection for all, or one for each thread --------------------------------------------------
 
-_locks: WeakKeyDictionary[Pool, threading.Lock] = WeakKeyDictionary()
-_async_locks: WeakKeyDictionary[Pool, asyncio.Lock] = WeakKeyDictionary()
-
-
-def _turn(pool: Pool) -> AbstractContextManager[Any]:
-    if not isinstance(pool, StaticPool):
-        return nullcontext()
-    return _locks.setdefault(pool, threading.Lock())
+_turns: WeakKeyDictionary[Pool, Turns] = WeakKeyDictionary()
+_async_locks: WeakKeyDictionary[
+    Pool, WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]
+] = WeakKeyDictionary()
+_first = threading.Lock()
 
 
-def _async_turn(pool: Pool) -> AbstractAsyncContextManager[Any]:
-    if not isinstance(pool, StaticPool):
-        return nullcontext()
-    return _async_locks.setdefault(pool, asyncio.Lock())
+def _turns_at(pool: StaticPool, me: Callable[[], Any] = threading.get_ident) -> Turns:
+    with _first:
+        if pool not in _turns:
+            _turns[pool] = Turns(pool, me)
+        return _turns[pool]
+
+
+def _async_lock(pool: StaticPool) -> asyncio.Lock:
+    """A lock belongs to an event loop; an engine may serve one `asyncio.run` after another."""
+    of_pool = _async_locks.setdefault(pool, WeakKeyDictionary())
+    return of_pool.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+
+
+def _refuse_transaction(pool: StaticPool, at: Turns) -> None:
+    # Before it is checked out: its return to the pool would roll the transaction back.
+    driver: Any = pool.connection.dbapi_connection
+    # With autocommit=False (Python 3.12) one is always open: then it counts if the caller has it.
+    if turns.in_transaction(driver) and (
+        at.has_it() or getattr(driver, "autocommit", None) is not False
+    ):
+        raise turns.in_transaction_of_application()
+
+
+def _nested(connection: Any) -> bool:
+    """Whether a SingletonThreadPool has lent this connection to the thread before."""
+    return bool(connection._counter > 1)
+
+
+def _driver(connection: PoolProxiedConnection) -> Any:
+    return connection.dbapi_connection
+
+
+def _of_one_thread(engine: sa.Engine) -> bool:
+    """Whether each thread that connects finds a database in memory of its own."""
+    url = engine.url
+    in_memory = url.database in (None, "", ":memory:", "file::memory:")
+    return (
+        isinstance(engine.pool, SingletonThreadPool)
+        and (in_memory or url.query.get("mode") == "memory")
+        and url.query.get("cache") != "shared"
+    )
+
+
+def _unless_in_transaction(
+    driver: sqlite3.Connection, use: Callable[[PoolProxiedConnection], R]
+) -> tuple[R] | None:
+    if driver.in_transaction:
+        return None
+    return (use(cast("PoolProxiedConnection", _Bare(driver))),)
+
+
+class _Bare:
+    """A connection that no pool has lent, as far as an adapter needs it."""
+
+    def __init__(self, driver: sqlite3.Connection) -> None:
+        self.dbapi_connection = driver
+        self.cursor = driver.cursor
+
+    def invalidate(self, _error: BaseException) -> None:
+        """There is no other to replace it by."""
 
 
 # Fork -------------------------------------------------------------------------------------------

@@ -96,11 +96,17 @@ def _sqlstate(error: BaseException) -> str:
 
 @contextmanager
 def reading(connection: Any) -> Iterator[None]:
-    """Autocommit, given back as it was found."""
+    """Autocommit, given back as it was found.
+
+    A transaction that is open was begun by an event hook of the engine, whose settings must stay:
+    it is committed. Left open, it would take our rows with it when the connection is given back.
+    """
     driver = connection.dbapi_connection
     if driver.autocommit:
         yield
         return
+    if _in_transaction(driver):
+        driver.commit()
     driver.autocommit = True
     try:
         yield
@@ -113,8 +119,18 @@ writing = reading
 
 
 def _gone(driver: Any) -> bool:
-    inner = getattr(driver, "_connection", driver)
-    return bool(inner.closed)
+    return bool(_unwrapped(driver).closed)
+
+
+def _in_transaction(driver: Any) -> bool:
+    pgconn = getattr(_unwrapped(driver), "pgconn", None)
+    # Other drivers than psycopg 3 are not asked: to commit what is not open costs nothing.
+    return pgconn is None or bool(pgconn.transaction_status)
+
+
+def _unwrapped(driver: Any) -> Any:
+    """The driver's connection in what SQLAlchemy makes of an asynchronous one."""
+    return getattr(driver, "_connection", driver)
 
 
 def append(tables: ActorTables, parts: tuple[str, ...]) -> sa.ClauseElement:

@@ -58,7 +58,7 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.LOST
     if message.startswith("no such table"):
         return Fault.NO_TABLE
-    if message.startswith("no such column"):
+    if message.startswith("no such column") or " has no column named " in message:
         return Fault.NO_COLUMN
     return Fault.REFUSED
 
@@ -87,8 +87,9 @@ def writing(connection: Any) -> Iterator[None]:
     written in between, whatever the timeout; an immediate one waits its turn at the beginning.
     """
     cursor = connection.cursor()
+    was_open = False
     try:
-        cursor.execute("BEGIN IMMEDIATE")
+        was_open = _begin(cursor)
         try:
             yield
             cursor.execute("COMMIT")
@@ -99,4 +100,24 @@ def writing(connection: Any) -> Iterator[None]:
                 cursor.execute("ROLLBACK")
             raise
     finally:
+        if was_open:
+            cursor.execute("BEGIN")
         cursor.close()
+
+
+def _begin(cursor: Any) -> bool:
+    """Begin ours; True if the connection was in a transaction, as it shall be again afterwards.
+
+    It is with autocommit=False (Python 3.12), and where an engine's event hook has begun one.
+    Nobody else holds a connection that a pool has just lent, so what is open there is a hook's
+    settings and temporary tables: a COMMIT keeps them.
+    """
+    try:
+        cursor.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if "within a transaction" not in str(error):
+            raise
+        cursor.execute("COMMIT")
+        cursor.execute("BEGIN IMMEDIATE")
+        return True
+    return False

@@ -100,6 +100,33 @@ def test_all_can_be_dropped_and_made_again(engine: sa.Engine) -> None:
     check(engine, made)
 
 
+def test_what_others_share_stays_when_some_are_dropped(engine: sa.Engine) -> None:
+    made, other, apart = room("Player"), room("Guild"), room("Player", prefix="x_")
+    for each in (made, other, apart):
+        each.metadata.create_all(engine)
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.execute(sa.insert(made.shared.transactions).values(id=7))
+
+    other.metadata.drop_all(engine)
+    assert not sa.inspect(engine).has_table("guild_events")
+    check(engine, made)
+    check(engine, apart)
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            assert connection.scalars(sa.select(made.shared.transactions.c.id)).all() == [7]
+    other.metadata.create_all(engine)
+    check(engine, other)
+
+    for each in (other, made):
+        each.metadata.drop_all(engine)
+    left = sa.inspect(engine).get_table_names()
+    assert left
+    assert all(name.startswith("x_") for name in left)
+    apart.metadata.drop_all(engine)
+    assert sa.inspect(engine).get_table_names() == []
+
+
 def test_in_autocommit_too(database_url: str, connect: Connect) -> None:
     engine = connect(database_url, isolation_level="AUTOCOMMIT")
     made = room()

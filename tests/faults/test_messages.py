@@ -1,0 +1,123 @@
+"""Errors of the storage say what is true: which tables, which work, which connection."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.pool import SingletonThreadPool
+
+import spry_sqla as spry
+from tests.faults.domain import Add, Counter, domain
+from tests.processes import in_threads
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(database_url, pool_size=1, max_overflow=0, pool_timeout=0.05)
+    domain.metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def change(engine: sa.Engine, statement: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.text(statement))
+
+
+def test_a_table_that_is_gone_is_told_with_its_actor(engine: sa.Engine) -> None:
+    counters = spry.Storage(engine, domain).repository(Counter)
+    change(engine, "DROP TABLE counter_events")
+
+    with pytest.raises(spry.TablesMissing, match="tables of the actor 'Counter' are not all"):
+        counters.fetch(name="ada")
+    with pytest.raises(spry.TablesMissing, match="no table 'counter_events'"):
+        spry.Storage(engine, domain)
+
+
+@pytest.mark.parametrize("column", ["counter_commands RENAME metadata", "counter_events RENAME id"])
+def test_a_column_that_is_gone_means_tables_outdated(engine: sa.Engine, column: str) -> None:
+    counters = spry.Storage(engine, domain).repository(Counter)
+    change(engine, f"ALTER TABLE {column} TO other")
+
+    with pytest.raises(spry.TablesOutdated, match="a table of the actor 'Counter' lacks"):
+        counters.handle(Add("ada"))
+    with pytest.raises(spry.TablesOutdated, match="lacks a column"):
+        spry.Storage(engine, domain)
+
+
+def test_a_read_that_is_refused_does_not_speak_of_what_was_stored(tmp_path: Path) -> None:
+    file = tmp_path / "test.db"
+    engine = sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool)
+    domain.metadata.create_all(engine)
+    counters = spry.Storage(engine, domain).repository(Counter)
+    file.write_bytes(b"no database" * 1_000)
+
+    with pytest.raises(spry.StorageFailure, match=r"refused to read \(SQLITE_NOTADB") as refused:
+        counters.fetch(name="ada")
+    assert "stored" not in str(refused.value)
+    with pytest.raises(spry.StorageFailure, match="refused to read"):
+        spry.Storage(engine, domain)
+
+
+def test_a_pool_that_is_exhausted_says_so(engine: sa.Engine) -> None:
+    counters = spry.Storage(engine, domain).repository(Counter)
+
+    with engine.connect(), pytest.raises(spry.StorageUnavailable, match="became free in time"):
+        counters.fetch(name="ada")
+
+    assert counters.handle(Add("ada")).ok
+
+
+# Engines and threads -----------------------------------------------------------------------------
+
+
+def test_sqlite_engine_takes_a_path(tmp_path: Path) -> None:
+    engine = spry.sqlite_engine(tmp_path / "test.db")
+
+    domain.metadata.create_all(engine)
+
+    assert (tmp_path / "test.db").exists()
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///{}", "sqlite:///file:{}?mode=memory&cache=shared&uri=1"]
+)
+def test_threads_share_what_is_no_memory_of_one_thread(tmp_path: Path, url: str) -> None:
+    engine = sa.create_engine(url.format(tmp_path / "t.db"), poolclass=SingletonThreadPool)
+    domain.metadata.create_all(engine)
+    counters = spry.Storage(engine, domain).repository(Counter)
+
+    def work(_: int) -> bool:
+        done = counters.handle(Add("ada")).ok
+        engine.pool.dispose()
+        return done
+
+    assert in_threads(1, work) == [True]
+    engine.dispose()
+
+
+def test_a_worker_thread_has_the_context_of_its_task(tmp_path: Path) -> None:
+    tenant = contextvars.ContextVar("tenant", default="nobody")
+    seen = set[tuple[str, bool]]()
+    engine = spry.sqlite_engine(tmp_path / "test.db")
+    domain.metadata.create_all(engine)
+    here = threading.get_ident()
+
+    @sa.event.listens_for(engine, "checkout")
+    def see(*_: object) -> None:
+        seen.add((tenant.get(), threading.get_ident() == here))
+
+    async def work() -> None:
+        tenant.set("ada")
+        counters = spry.AsyncStorage(engine, domain).repository(Counter)
+        assert (await counters.handle(Add("ada"))).ok
+
+    asyncio.run(work())
+
+    assert seen == {("ada", False)}
+    engine.dispose()
