@@ -12,6 +12,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+import msgspec
 from sqlalchemy import MetaData
 
 from spry_sqla.codec import Codec, OpenCodec, codec_for
@@ -384,7 +385,8 @@ def _enums(classes: Iterable[type]) -> dict[str, type[Enum]]:
 
 
 def _in_order(content: str) -> bytes:
-    return msgspec.json.encode(msgspec.json.decode(content), order="sorted")
+    ordered: bytes = msgspec.json.encode(msgspec.json.decode(content), order="sorted")
+    return ordered
 
 
 def _path(cls: type) -> str:

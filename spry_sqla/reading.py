@@ -8,7 +8,7 @@ and is an error that says so where it cannot.
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from spry_sqla.clock import Clock, ceiling_of, time_of, timestamp_of
@@ -214,14 +214,14 @@ def snapshot_of(context: Context[A], replay: Replay[A]) -> SnapshotRecord | None
     codec = context.kind.codec
     try:
         state = codec.encode(replay.state)
-        restored = codec.decode(state)
+        codec.decode(state)
     except (UnusableValue, StoredDataError) as error:
         _log.warning("took no snapshot: %s", error)
         return None
-    if lost := _undeclared(replay.state, restored):
+    if lost := codec.lost(replay.state):
         _log.warning(
-            "took no snapshot: %s has the attribute %s, which is no field; declare it",
-            context.kind.cls.__qualname__,
+            "took no snapshot: %s are one object, which would come back as two; keep it in one "
+            "place, or make it frozen",
             lost,
         )
         return None
@@ -238,20 +238,6 @@ def snapshot_of(context: Context[A], replay: Replay[A]) -> SnapshotRecord | None
         replay.last,
         replay.version,
         timestamp_of(snapshot_id),
-    )
-
-
-def _undeclared(state: object, restored: object) -> str | None:
-    """An attribute that a state would lose in a snapshot; cached properties come back."""
-    kept = getattr(restored, "__dict__", {}).keys()
-    lost = getattr(state, "__dict__", {}).keys() - kept
-    return next(
-        (
-            name
-            for name in sorted(lost)
-            if not isinstance(getattr(type(state), name, None), cached_property)
-        ),
-        None,
     )
 
 

@@ -1,7 +1,8 @@
 """Copies that share no mutable part, made by the types of the values, whatever annotations say.
 
-A value that occurs twice is copied twice, as it would come back from JSON. Cached properties are
-left out, for the copy may change. What no rule here knows goes to `copy.deepcopy`.
+A part that occurs twice is copied once, so that what changes it later changes it in both places, in
+the copy as in the original. Cached properties are left out, for the copy may change. What no rule
+here knows goes to `copy.deepcopy`.
 
 A rule calls no more functions for each level than encoding does, so that what can be encoded is
 not too deep to copy.
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,9 @@ import msgspec
 from spry_sqla.codec.attributes import HASH, caches_hash, caches_of, slots_of
 from spry_sqla.codec.plans import DEEP, Refused
 
-Copy = Callable[[Any], Any]
+Memo: TypeAlias = dict[int, Any]
+"""Copies by the ids of what they are copies of, as `copy.deepcopy` keeps them."""
+Copy = Callable[[Any, Memo], Any]
 
 ATOMS: Final = (
     *(str, int, bool, float, complex, bytes, type(None), type(...), type(NotImplemented)),
@@ -38,8 +41,8 @@ class Copier:
         self.rules: dict[type, Copy] = {
             list: self._list,
             dict: self._dict,
-            set: lambda value: set(map(self.inner, value)),
-            bytearray: bytearray,
+            set: lambda value, memo: {self.inner(each, memo) for each in value},
+            bytearray: lambda value, _: bytearray(value),
             tuple: self._tuple,
             frozenset: self._frozenset,
         }
@@ -49,7 +52,7 @@ class Copier:
 
     def __call__(self, value: Any) -> Any:
         try:
-            return self.inner(value)
+            return self.inner(value, {})
         except RecursionError:  # very deep, or it holds itself
             pass
         try:
@@ -60,35 +63,38 @@ class Copier:
             reason = _uncopied(value, error)
         raise Refused(reason)
 
-    def inner(self, value: Any) -> Any:
+    def inner(self, value: Any, memo: Memo) -> Any:
         kind = type(value)
         if kind in self.atoms:
             return value
-        rule = self.rules.get(kind)
-        return copy.deepcopy(value) if rule is None else rule(value)
+        copied = memo.get(id(value))
+        if copied is None:
+            rule = self.rules.get(kind, copy.deepcopy)
+            copied = memo[id(value)] = rule(value, memo)
+        return copied
 
-    def _list(self, value: list[Any]) -> list[Any]:
+    def _list(self, value: list[Any], memo: Memo) -> list[Any]:
         atoms, inner = self.atoms, self.inner
-        return [each if type(each) in atoms else inner(each) for each in value]
+        return [each if type(each) in atoms else inner(each, memo) for each in value]
 
-    def _dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
+    def _dict(self, value: dict[Any, Any], memo: Memo) -> dict[Any, Any]:
         atoms, inner = self.atoms, self.inner
         return {
-            (key if type(key) in atoms else inner(key)): (
-                each if type(each) in atoms else inner(each)
+            (key if type(key) in atoms else inner(key, memo)): (
+                each if type(each) in atoms else inner(each, memo)
             )
             for key, each in value.items()
         }
 
-    def _tuple(self, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        copies = self._list(value)  # type: ignore[arg-type]
+    def _tuple(self, value: tuple[Any, ...], memo: Memo) -> tuple[Any, ...]:
+        copies = self._list(value, memo)  # type: ignore[arg-type]
         if all(map(_is, copies, value)):
             return value
         return tuple(copies)
 
-    def _frozenset(self, value: frozenset[Any]) -> frozenset[Any]:
+    def _frozenset(self, value: frozenset[Any], memo: Memo) -> frozenset[Any]:
         elements = list(value)
-        copies = self._list(elements)
+        copies = self._list(elements, memo)
         return value if all(map(_is, copies, elements)) else frozenset(copies)
 
     def _rule(self, cls: type) -> Copy:
@@ -100,8 +106,8 @@ class Copier:
             return copy.deepcopy
         return self._object(cls)
 
-    def _named_tuple(self, value: Any) -> Any:
-        copies = self._list(value)
+    def _named_tuple(self, value: Any, memo: Memo) -> Any:
+        copies = self._list(value, memo)
         return value if all(map(_is, copies, value)) else tuple.__new__(type(value), copies)
 
     def _struct(self, cls: Any) -> Copy:
@@ -111,7 +117,7 @@ class Copier:
         atoms, inner = self.atoms, self.inner
         caches = caches_of(cls)
 
-        def rule(value: Any) -> Any:
+        def rule(value: Any, memo: Memo) -> Any:
             new = value.__copy__()
             extra = getattr(new, "__dict__", {})
             same = not extra
@@ -120,14 +126,14 @@ class Copier:
                 for name in names:
                     part = getattr(value, name)
                     if type(part) not in atoms:
-                        other = inner(part)
+                        other = inner(part, memo)
                         if other is not part:
                             put(new, name, other)
                             same = False
                 for name in caches & extra.keys():
                     del extra[name]
                 for name, part in extra.items():
-                    extra[name] = inner(part)
+                    extra[name] = inner(part, memo)
             except Exception as error:  # noqa: BLE001  # see _refusal
                 refusal = _refusal(name, part, error)
             else:
@@ -166,13 +172,13 @@ class Copier:
                 object.__setattr__(copied, HASH, None)
             return copied
 
-        def rule(value: Any) -> Any:
+        def rule(value: Any, memo: Memo) -> Any:
             held, same = (value.__dict__.copy(), True) if simple else parts(value)
             name, part = "", None
             try:
                 for name, part in held.items():
                     if type(part) not in atoms:
-                        other = inner(part)
+                        other = inner(part, memo)
                         if other is not part:
                             held[name] = other
                             same = False

@@ -366,3 +366,69 @@ def test_a_state_that_cannot_be_restored_is_replayed_and_works(
         assert pails.fetch(name="a").count == count
 
     assert "took no snapshot" in caplog.text
+
+
+@dataclass
+class Line:
+    item: str
+    count: int = 1
+
+
+@dataclass
+class Basket(spry.Actor):
+    """A state with parts that a snapshot would lose: no field, and one object in two places."""
+
+    name: str = ""
+    lines: dict[str, Line] = field(default_factory=dict)
+    last: Line | None = None
+    meta = spry.ActorMeta(snapshot_frequency=1, snapshot_during_read=True)
+
+    def __post_init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+
+@dataclass(frozen=True)
+class Take(spry.Command):
+    item: str
+    hide: bool
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": "a"}
+
+    def handle(self, actor: Basket) -> spry.Decision:
+        return Taken(self.item, self.hide)
+
+
+@dataclass(frozen=True)
+class Taken(spry.Event):
+    item: str
+    hide: bool
+
+    def apply(self, actor: Basket) -> None:
+        actor.name = "a"
+        if self.hide:
+            actor._seen.add(self.item)
+        elif actor.last is not None:
+            actor.last.count += 1
+        else:
+            actor.last = actor.lines[self.item] = Line(self.item)
+
+
+@pytest.mark.parametrize(("hide", "part"), [(True, "Basket._seen"), (False, "are one object")])
+def test_a_state_of_which_a_part_would_be_lost_takes_no_snapshot(
+    backend: Backend, hide: bool, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = backend.start(spry.Domain(Basket, Take, Taken))
+    baskets = store.repository(Basket)
+
+    for item in ("x", "y", "z"):
+        baskets.handle(Take(item, hide))
+
+    found = baskets.fetch(name="a")
+    assert found._seen == ({"x", "y", "z"} if hide else set())
+    assert [line.count for line in found.lines.values()] == ([] if hide else [3])
+    assert backend.count(store.domain.actor(Basket), "snapshots") == 0
+    assert part in caplog.text

@@ -92,6 +92,17 @@ def test_containers_are_copied_all_the_way_down() -> None:
     assert copied.pair[1] is not value.pair[1]
 
 
+def test_a_part_that_occurs_twice_is_one_in_the_copy_too() -> None:
+    part = Inner([1])
+    value = Plain(part, [part, Inner([2])], {"a": {3}}, (4, part.values), "x")
+
+    copied = codec_for(Plain).copy(value)
+
+    assert copied.inner is copied.many[0] is not part
+    assert copied.pair[1] is copied.inner.values is not part.values
+    assert copied.many[1].values == [2]
+
+
 def test_undeclared_attributes_are_kept() -> None:
     value = Plain()
     value.extra = [3]  # type: ignore[attr-defined]
