@@ -287,4 +287,4 @@ class Plans:
 
 _MEND: Final = "make it a dataclass, attrs class, msgspec Struct or pydantic model"
 
-_OTHERWISE: Final = "use a type that the documentation lists under values"
+_OTHERWISE: Final = "use a type that docs/guarantees.md lists under Values"

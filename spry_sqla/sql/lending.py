@@ -122,6 +122,8 @@ class AsyncLender:
         try:
             answer = await self.lend(lambda connection: adapter.perform(connection, operation))
         except StorageUnavailable as error:
+            if isinstance(error.__cause__, sa.exc.TimeoutError):
+                raise
             return Unavailable(error, nothing_stored=True)
         if isinstance(answer, Unavailable) and not answer.nothing_stored:
             _outdate(self._engine.sync_engine.pool)
@@ -209,10 +211,8 @@ def _engine_in_memory(**options: Any) -> sa.Engine:
 
 
 def _refused(engine: sa.Engine, error: Exception) -> StorageUnavailable:
-    if isinstance(error, sa.exc.TimeoutError):
-        refused = exhausted()
-        refused.__cause__ = error
-        return refused
+    if isinstance(error, sa.exc.TimeoutError):  # waited for long enough: not to be tried again
+        raise exhausted() from error
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     dbapi: Any = engine.dialect.dbapi
     if isinstance(cause, dbapi.Error | OSError):

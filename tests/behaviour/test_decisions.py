@@ -1,7 +1,7 @@
 """The forms that a decision can take, and those that are mistakes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -180,3 +180,55 @@ def test_a_decision_is_made_anew_when_another_writer_was_first(backend: Backend)
     assert results.original == Player("Ada", 70, [30])
     assert results.modified == Player("Ada", 40, [30, 30])
     assert [entry.version for entry in players.history(name="Ada")] == [1, 2, 3]
+
+
+@dataclass
+class Bag(spry.Actor):
+    name: str = ""
+    items: list[int] = field(default_factory=list)
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+
+@dataclass(frozen=True)
+class Pack(spry.Command):
+    name: str
+    items: list[int]
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+    def handle(self, actor: object) -> spry.Decision:
+        return [Packed(self.name, self.items), Added(3)]
+
+
+@dataclass(frozen=True)
+class Packed(spry.Event):
+    name: str
+    items: list[int]
+
+    def apply(self, actor: Bag) -> None:
+        actor.name, actor.items = self.name, self.items
+
+
+@dataclass(frozen=True)
+class Added(spry.Event):
+    item: int
+
+    def apply(self, actor: Bag) -> None:
+        actor.items.append(self.item)
+
+
+def test_a_state_that_takes_a_part_of_an_event_over_leaves_the_event_as_it_was(
+    backend: Backend,
+) -> None:
+    bags = backend.start(spry.Domain(Bag, Pack, Packed, Added)).repository(Bag)
+    command = Pack("a", [1, 2])
+
+    result = bags.handle(command)
+
+    assert result.events == [Packed("a", [1, 2]), Added(3)]
+    assert command == Pack("a", [1, 2])
+    assert result.modified == bags.fetch(name="a") == Bag("a", [1, 2, 3])
+    assert [entry.event for entry in bags.history(name="a")] == result.events
