@@ -137,9 +137,10 @@ class Domain:
         self._commands = _Register("command", [_kind(cls) for cls in sorted_types[Command]])
         self._events = _Register("event", [_kind(cls) for cls in sorted_types[Event]])
         self.decoders: dict[tuple[str, int], Callable[[str], Any]] = {
-            (name, kind.version): kind.codec.decode for name, kind in self._events.names.items()
+            (name, kind.version): kind.codec.native or kind.codec.decode
+            for name, kind in self._events.names.items()
         }
-        """(stored name, version) → the decoder of events, for those that need no upcast."""
+        """(stored name, version) → a quick decoder of events; MISFIT is for `decode_event`."""
         states = _Register("actor", [_kind(cls) for cls in sorted_types[Actor]])
         self.shared: SharedTables = shared_tables(self.metadata, schema=schema, prefix=prefix)
         events = tuple(sorted(self._events.kinds, key=lambda kind: kind.name))

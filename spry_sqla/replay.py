@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from spry_sqla.codec import MISFIT
 from spry_sqla.domain import ActorKind, Domain
 from spry_sqla.errors import DefinitionError, UnreadableContent
 from spry_sqla.operations import Run, StoredSnapshot
@@ -125,11 +126,12 @@ class Replay(Generic[A]):
             if name != known_as or of_version != known_version:
                 known_as, known_version = name, of_version
                 decode = quick.get((name, of_version))
-            event = (
-                self._decode(name, of_version, content, self._table)
-                if decode is None
-                else decode(content)
-            )
+            try:
+                event = None if decode is None else decode(content)
+            except MISFIT:
+                event = None
+            if event is None:
+                event = self._decode(name, of_version, content, self._table)
             changed = event.apply(state)
             if changed is not None:
                 state = _checked(changed, event, kind)

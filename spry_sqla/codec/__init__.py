@@ -19,5 +19,6 @@ What an `upcast` or a query of the database meets:
 
 from spry_sqla.codec.closed import Codec, codec_for
 from spry_sqla.codec.open import OpenCodec
+from spry_sqla.codec.plans import MISFIT
 
-__all__ = ["Codec", "OpenCodec", "codec_for"]
+__all__ = ["MISFIT", "Codec", "OpenCodec", "codec_for"]

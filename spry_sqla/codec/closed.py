@@ -38,12 +38,13 @@ class Codec(Generic[T]):
         self._from_json = plan.from_json
         self._copy = Copier((*self.classes, cls))
         self._shared = Sharing((*self.classes, cls))
-        self._native: Callable[[str], T] | None = None
+        self.native: Callable[[str], T] | None = None
+        """Decodes most contents, faster; what it does not take (MISFIT) is for `decode`."""
         if plan.native and all(each.native for each in reached):
             try:
-                self._native = msgspec.json.Decoder(cls).decode
+                self.native = msgspec.json.Decoder(cls).decode
             except Exception:  # noqa: BLE001  # msgspec reads annotations in its own way: then without it
-                self._native = None
+                self.native = None
 
     def encode(self, value: T) -> str:
         """Return JSON text. Raises UnusableValue, which names the field and the type."""
@@ -57,9 +58,9 @@ class Codec(Generic[T]):
 
     def decode(self, content: str) -> T:
         """Return the value. Raises UnreadableContent, which names the class and field."""
-        if self._native is not None:
+        if self.native is not None:
             try:
-                return self._native(content)
+                return self.native(content)
             except MISFIT:
                 pass  # unusual values are written in a form that only the plan reads
         return self.decode_builtins(self.parse(content))

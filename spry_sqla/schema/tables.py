@@ -162,10 +162,13 @@ def shared_tables(metadata: sa.MetaData, *, schema: str | None, prefix: str) -> 
         _Wanted(names.shared_name(prefix, kind), Mark(prefix, kind, None)) for kind in _SHARED
     ]
     made = place.tables(wanted, _SHARED)
-    for table in made[1:]:
-        # The guards' function comes with the first table, and goes with it when all are dropped.
-        table.add_is_dependent_on(made[0])
-    return SharedTables(*made)
+    shared = SharedTables(*made)
+    # SQLite's guards write to the transactions, so those come first. On PostgreSQL, which has none,
+    # the guards' function comes with the format, and goes with it when all are dropped.
+    shared.format.add_is_dependent_on(shared.transactions)
+    shared.epochs.add_is_dependent_on(shared.transactions)
+    shared.epochs.add_is_dependent_on(shared.format)
+    return shared
 
 
 def actor_tables(

@@ -409,10 +409,10 @@ def _sqlite_no_replace(on: _On) -> str:
 
 
 def _sqlite_users(on: _On) -> sa.TextClause:
+    master = on.path("sqlite_master").replace(":", r"\:")  # no parameter begins in a name
     return _counted(
         on,
-        f"{on.path('sqlite_master')} "
-        "WHERE type = 'trigger' AND instr(sql, :needed) AND tbl_name NOT IN :shared",
+        f"{master} WHERE type = 'trigger' AND instr(sql, :needed) AND tbl_name NOT IN :shared",
         needed=f"INTO {_quoted(names.shared_name(on.mark.prefix, TRANSACTIONS_TABLE))} ",
     )
 
