@@ -181,7 +181,7 @@ def test_every_backend_shows_what_the_model_shows(backends: Backends, thorough: 
     run_state_machine_as_test(on(backends, *BACKENDS), settings=examples(count, steps=25))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_long_lives_are_what_the_model_shows(backends: Backends) -> None:
     run_state_machine_as_test(
         on(backends, "memory", "sqlite-memory"), settings=examples(20, steps=80)

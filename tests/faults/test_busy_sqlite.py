@@ -18,7 +18,7 @@ from tests.faults.waiting import LONG
 from tests.processes import Barrier, in_processes, in_threads
 
 PROCESSES = 8
-COMMANDS = 80
+COMMANDS = 50
 
 Open = Callable[[str], sa.Engine]
 

@@ -187,12 +187,12 @@ async def check(storage: spry.AsyncStorage) -> None:
     [
         (handle, "connected"),
         (handle, "not connected"),
-        (handle_with_key, "connected"),
+        pytest.param(handle_with_key, "connected", marks=pytest.mark.thorough),
         (handle_many, "connected"),
         (fetch, "connected"),
-        (fetch, "not connected"),
-        (history, "connected"),
-        (check, "not connected"),
+        pytest.param(fetch, "not connected", marks=pytest.mark.thorough),
+        pytest.param(history, "connected", marks=pytest.mark.thorough),
+        pytest.param(check, "not connected", marks=pytest.mark.thorough),
     ],
 )
 def test_a_call_cancelled_at_each_await_leaves_nothing_behind(

@@ -140,7 +140,7 @@ def check(ledger: Ledger, reports: list[str], life: int) -> None:
         pytest.param(write_awaiting, "postgres_url", False, id="psycopg async"),
     ],
 )
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.thorough)])
 def test_what_a_killed_writer_reported_is_there_and_the_rest_is_whole_or_absent(
     target: Writer,
     database: str,

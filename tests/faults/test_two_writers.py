@@ -102,7 +102,10 @@ def write_from_process(number: int, barrier: Barrier, url: str, keys: bool) -> i
 
 @on_databases
 @pytest.mark.slow
-@pytest.mark.parametrize("with_keys", [False, True], ids=["", "with keys"])
+@pytest.mark.parametrize(
+    "with_keys",
+    [pytest.param(False, id="", marks=pytest.mark.thorough), pytest.param(True, id="with keys")],
+)
 def test_what_sixteen_processes_add_to_one_actor_counts_once(
     engine: sa.Engine, with_keys: bool
 ) -> None:
