@@ -27,9 +27,9 @@ def check(codec: Codec[Any], value: Any) -> None:
     assert parsed == msgspec.json.decode(content), "decoding changed what it was given"
     assert codec.encode(codec.decode(content)) == content
     assert same(value, codec.copy(value))
-    if codec._native is not None:
+    if codec.native is not None:
         try:
-            native = codec._native(content)
+            native = codec.native(content)
         except msgspec.ValidationError:
             return
         assert same(value, native), "msgspec misread what it should have refused"
