@@ -57,12 +57,19 @@ def backends(request: pytest.FixtureRequest) -> Iterator["Backends"]:
 USUAL = ("memory", "sqlite", "postgresql")
 """One of each kind."""
 
+LONG = (
+    *("faults/test_busy_sqlite", "faults/test_cancellation", "faults/test_two_writers"),
+    *("schema/test_tables", "schema/test_triggers", "demo/test_demo", "demo/test_wheel"),
+)
+"""What takes longer than a usual run may, of twenty minutes on two slow cores."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="run each behaviour test on all ten backends, and cause each fault more often",
+        help="run what takes long as well, each behaviour test on all ten backends, and cause each "
+        "fault more often",
     )
 
 
@@ -75,10 +82,15 @@ def thorough(request: pytest.FixtureRequest) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--thorough"):
         return
-    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    left_out = [item for item in items if _is_thorough(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        items[:] = [item for item in items if not _is_thorough(item)]
+
+
+def _is_thorough(item: pytest.Item) -> bool:
+    here = item.path.relative_to(Path(__file__).parent).as_posix()
+    return here.startswith(LONG) or item.get_closest_marker("thorough") is not None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
