@@ -35,6 +35,7 @@ from spry_sqla.model import (
     EventLike,
     Stored,
 )
+from spry_sqla.records import tag_of
 from spry_sqla.schema import ActorTables, SharedTables, actor_tables, shared_tables
 
 A = TypeVar("A")
@@ -136,11 +137,11 @@ class Domain:
 
         self._commands = _Register("command", [_kind(cls) for cls in sorted_types[Command]])
         self._events = _Register("event", [_kind(cls) for cls in sorted_types[Event]])
-        self.decoders: dict[tuple[str, int], Callable[[str], Any]] = {
-            (name, kind.version): kind.codec.native or kind.codec.decode
+        self.decoders: dict[str, Callable[[str], Any]] = {
+            tag_of(name, kind.version): kind.codec.native or kind.codec.decode
             for name, kind in self._events.names.items()
         }
-        """(stored name, version) → a quick decoder of events; MISFIT is for `decode_event`."""
+        """Tag → a quick decoder of events; MISFIT is for `decode_event`."""
         states = _Register("actor", [_kind(cls) for cls in sorted_types[Actor]])
         self.shared: SharedTables = shared_tables(self.metadata, schema=schema, prefix=prefix)
         events = tuple(sorted(self._events.kinds, key=lambda kind: kind.name))

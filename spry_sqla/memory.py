@@ -29,6 +29,7 @@ from spry_sqla.records import (
     MappingRecord,
     SnapshotRecord,
     StoredEvent,
+    tag_of,
 )
 from spry_sqla.stores import KeyTaken, append, read, vector_of
 
@@ -120,9 +121,9 @@ class MemoryEvents:
 
     def run(
         self, actor_id: str, origin: str, sequence: int, limit: int
-    ) -> Sequence[tuple[Any, ...]]:
+    ) -> Sequence[tuple[str, str]]:
         return [
-            (event.type, event.type_version, event.content)
+            (tag_of(event.type, event.type_version), event.content)
             for event in self.rows_after(actor_id, origin, sequence, limit)
             if event.seen is None
         ]

@@ -105,13 +105,12 @@ class Head(NamedTuple):
 class Run(NamedTuple):
     """All events after a snapshot, of the one origin that there is, none with a cause elsewhere.
 
-    A replay of them needs no more than (type, type_version, content); longer rows begin so. `head`
-    is the id of the last one.
+    A replay needs no more of them than (tag, content). `head` is the id of the last one.
     """
 
     origin: str
     head: str
-    rows: Sequence[tuple[Any, ...]]
+    rows: Sequence[tuple[str, str]]
 
 
 class Loaded(NamedTuple):

@@ -15,7 +15,7 @@ from spry_sqla.codec import MISFIT
 from spry_sqla.domain import ActorKind, Domain
 from spry_sqla.errors import DefinitionError, UnreadableContent
 from spry_sqla.operations import Run, StoredSnapshot
-from spry_sqla.records import EventRecord, StoredEvent, Vector
+from spry_sqla.records import EventRecord, StoredEvent, Vector, parse_tag
 
 A = TypeVar("A")
 
@@ -120,18 +120,16 @@ class Replay(Generic[A]):
         """Take a run, up to a version: nothing of it needs to be looked at but what it says."""
         rows = run.rows if version is None else run.rows[: max(0, version - self.version)]
         state, kind, quick = self.state, self.kind, self._quick
-        known_as, known_version, decode = "", 0, None
-        for row in rows:
-            name, of_version, content = row[:3]
-            if name != known_as or of_version != known_version:
-                known_as, known_version = name, of_version
-                decode = quick.get((name, of_version))
+        known_as, decode = "", None
+        for tag, content in rows:
+            if tag != known_as:
+                known_as, decode = tag, quick.get(tag)
             try:
                 event = None if decode is None else decode(content)
             except MISFIT:
                 event = None
             if event is None:
-                event = self._decode(name, of_version, content, self._table)
+                event = self._decode(*parse_tag(tag), content, self._table)
             changed = event.apply(state)
             if changed is not None:
                 state = _checked(changed, event, kind)

@@ -77,8 +77,8 @@ class EventStore(Protocol):
 
     def run(
         self, actor_id: str, origin: str, sequence: int, limit: int
-    ) -> Sequence[tuple[Any, ...]]:
-        """(type, type_version, content) of at most `limit` events of one origin after a sequence.
+    ) -> Sequence[tuple[str, str]]:
+        """(tag, content) of at most `limit` events of one origin after a sequence.
 
         Those that had seen other origins are left out.
         """
@@ -180,7 +180,7 @@ def read(stores: Stores, operation: Read) -> Any:
     """Answer any operation that reads, from the four stores."""
     match operation:
         case Load():
-            actors = [_load(stores, operation, target) for target in operation.targets]
+            actors = [load(stores, operation, target) for target in operation.targets]
             # Last: a command whose events were read above is then found by its key, too.
             return Loading(actors, stores.commands.with_keys(operation.keys))
         case ReadEvents(_, actor_id, after, limit):
@@ -201,7 +201,8 @@ def read(stores: Stores, operation: Read) -> Any:
             return choose(stores.maps.owners(target.digest), target.native_id, origin)
 
 
-def _load(stores: Stores, operation: Load, target: Target) -> Loaded:
+def load(stores: Stores, operation: Load, target: Target) -> Loaded:
+    """Answer a load for one of its targets, from the stores."""
     owner = choose(stores.maps.owners(target.digest), target.native_id, operation.origin)
     actor_id = owner.actor_id or target.native_id
     if operation.until is None:

@@ -485,6 +485,7 @@ BACKENDS: dict[str, Callable[[Callable[[], str]], Backend]] = {
     "memory-async": lambda url: InMemory("memory-async", awaited=True),
     "sqlite": lambda url: OnEngine("sqlite", SqliteFiles()),
     "sqlite-memory": lambda url: OnEngine("sqlite-memory", SqliteMemory()),
+    "sqlite-composed": lambda url: OnEngine("sqlite-composed", SqliteFiles(), composed=True),
     "sqlite-thread": lambda url: OnEngine("sqlite-thread", SqliteFiles(), threaded=True),
     "aiosqlite": lambda url: OnAsyncEngine("aiosqlite", SqliteFiles()),
     "aiosqlite-memory": lambda url: OnAsyncEngine("aiosqlite-memory", SqliteMemory()),

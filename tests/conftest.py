@@ -68,8 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="run what takes long as well, each behaviour test on all ten backends, and cause each "
-        "fault more often",
+        help="run what takes long as well, each behaviour test on all eleven backends, and cause "
+        "each fault more often",
     )
 
 

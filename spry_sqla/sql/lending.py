@@ -146,6 +146,9 @@ class AsyncLender:
         except Exception as error:
             raise _refused(self._engine.sync_engine, error) from error
         try:
+            if self._engine.dialect.driver == "aiosqlite":
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                return await _in_one_hop(driver, lambda: use(_lent(driver)))
             return await connection.run_sync(lambda plain: use(plain.connection))
         finally:
             await asyncio.shield(connection.close())
@@ -161,13 +164,12 @@ class AsyncLender:
         if pool.connection.driver_connection is None:
             async with self._engine.connect():
                 pass
-        # It is how aiosqlite itself runs what it has no method for; it has no public name.
         driver: Any = pool.connection.driver_connection
         at, deadline = _turns_at(pool, asyncio.current_task), time.monotonic() + turns.WAIT
         while True:
-            done = await driver._execute(lambda: _unless_in_transaction(driver._conn, use))
+            done = await _in_one_hop(driver, lambda: _unless_in_transaction(driver._conn, use))
             if done is not None:
-                return cast("R", done[0])
+                return done[0]
             if at.has_it():
                 raise turns.in_transaction_of_application()
             if time.monotonic() > deadline:
@@ -281,6 +283,19 @@ def _of_one_thread(engine: sa.Engine) -> bool:
         and (in_memory or url.query.get("mode") == "memory")
         and url.query.get("cache") != "shared"
     )
+
+
+async def _in_one_hop(driver: Any, work: Callable[[], R]) -> R:
+    """Run all of an operation in aiosqlite's thread, instead of a hop for each call.
+
+    It is how aiosqlite itself runs what it has no method for; it has no public name.
+    """
+    done: R = await driver._execute(work)
+    return done
+
+
+def _lent(driver: Any) -> PoolProxiedConnection:
+    return cast("PoolProxiedConnection", _Bare(driver._conn))
 
 
 def _unless_in_transaction(

@@ -1,24 +1,15 @@
-"""What PostgreSQL does its own way: one statement for a load, one for an append.
-
-Both run in autocommit: a statement is a transaction, so an append is one round trip and one fsync.
-Rows go in as one JSON parameter per table, so that the text stays the same for any number of rows
-(one cached plan); measured, it is the fastest way at every size.
-"""
+"""What PostgreSQL does its own way: ids, times and JSON, autocommit, its errors."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from spry_sqla.schema import ActorTables
-from spry_sqla.schema.tables import JsonText, UtcDateTime
 from spry_sqla.sql.faults import Fault
 
 NAME = "postgresql"
-
-PARTS = ("commands", "events", "mappings", "links", "snapshots")
 
 
 def hex_id(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -115,7 +106,25 @@ def reading(connection: Any) -> Iterator[None]:
             driver.autocommit = False
 
 
-writing = reading
+@contextmanager
+def writing(connection: Any) -> Iterator[None]:
+    """One transaction, for an append that is not one statement."""
+    with reading(connection):
+        cursor = connection.cursor()
+        try:
+            cursor.execute("BEGIN")
+            try:
+                yield
+                cursor.execute("COMMIT")
+            except BaseException:
+                # On a broken connection there is nothing to undo, and it is the first error that
+                # says so.
+                if not _gone(connection.dbapi_connection):
+                    with suppress(Exception):
+                        cursor.execute("ROLLBACK")
+                raise
+        finally:
+            cursor.close()
 
 
 def _gone(driver: Any) -> bool:
@@ -131,41 +140,3 @@ def _in_transaction(driver: Any) -> bool:
 def _unwrapped(driver: Any) -> Any:
     """The driver's connection in what SQLAlchemy makes of an asynchronous one."""
     return getattr(driver, "_connection", driver)
-
-
-def append(tables: ActorTables, parts: tuple[str, ...]) -> sa.ClauseElement:
-    """All rows of an append, in one statement with a data-modifying CTE for each table."""
-    query: sa.Select[Any] = sa.select(sa.literal_column("1"))
-    for part in parts:
-        table = tables.id_map if part == "mappings" else getattr(tables, part)
-        columns = [column for column in table.columns if column.name != "transaction"]
-        rows = recordset(part, [sa.column(c.name, _sent(c)) for c in columns])
-        insert = sa.insert(table).from_select(
-            [column.name for column in columns],
-            sa.select(*(_received(rows.c[column.name], column) for column in columns)),
-        )
-        query = query.add_cte(insert.cte(f"new_{part}"))
-    return query
-
-
-def recordset(parameter: str, columns: list[Any]) -> sa.FromClause:
-    """The rows of a JSON array of objects."""
-    rows = sa.func.jsonb_to_recordset(sa.cast(sa.bindparam(parameter, type_=sa.Text()), JSONB))
-    return rows.table_valued(*columns).render_derived(name=f"each_{parameter}", with_types=True)
-
-
-def _sent(column: sa.Column[Any]) -> sa.types.TypeEngine[Any]:
-    """The type in which a column's value stands in a JSON record."""
-    if isinstance(column.type, JsonText | sa.LargeBinary):
-        return sa.Text()
-    return column.type
-
-
-def _received(value: sa.ColumnElement[Any], column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    if isinstance(column.type, JsonText):
-        return sa.cast(value, sa.JSON())
-    if isinstance(column.type, sa.LargeBinary):
-        return sa.func.decode(value, sa.literal_column("'base64'"))
-    if isinstance(column.type, UtcDateTime):
-        return sa.type_coerce(value, column.type)
-    return value

@@ -212,10 +212,15 @@ def run_after(
     covered: sa.ColumnElement[Any],
     more: Sequence[sa.ColumnElement[Any]] = (),
 ) -> sa.Select[Any]:
-    """(type, type_version, content) of events after a sequence that had seen no other origin."""
+    """(tag, content) of events after a sequence that had seen no other origin."""
     events = tables.events.c
+    version = sa.cast(events.type_version, sa.Text())
+    tag = sa.case(
+        (events.type_version == _ONE, events.type),
+        else_=events.type + sa.literal_column("'\n'") + version,
+    )
     return (
-        sa.select(events.type, events.type_version, events.content, *more)
+        sa.select(tag.label("tag"), events.content, *more)
         .where(
             events.actor_id == actor_id,
             events.origin == origin,
@@ -395,6 +400,11 @@ def bounds(version: int | None, until: str | None) -> dict[str, Any]:
 
 
 # Parts ------------------------------------------------------------------------------------------
+
+
+def json_text(values: Any) -> str:
+    """Values, or records, as the JSON text that a parameter takes many of."""
+    return msgspec.json.encode(values).decode()
 
 
 def _insert(table: sa.Table, generated: Collection[str] = ()) -> sa.ClauseElement:
