@@ -6,9 +6,10 @@ tells whether it was stored. Nothing but the application's `handle` runs more th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from spry_sqla.clock import timestamp_of
 from spry_sqla.domain import Domain, Kind
@@ -52,8 +53,7 @@ KEY_LENGTH = 255
 """Characters of an idempotency key at most: what every database can index."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """A command, checked and encoded, on its way."""
 
     command: Any

@@ -6,9 +6,10 @@ transaction and no connection open for the next one. Waiting is an operation too
 """
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from random import random
 from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
 
 from spry_sqla.errors import StorageUnavailable
 from spry_sqla.records import (
@@ -37,8 +38,7 @@ class Target(NamedTuple):
     native_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(msgspec.Struct, frozen=True, gc=False):
     """Read what decisions need: the targets' actors, and who used the keys. Answer: `Loading`.
 
     `fingerprint` names the snapshots that are usable, None for none at all; they reach neither
@@ -134,8 +134,7 @@ class Loading(NamedTuple):
     previous: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadEvents:
+class ReadEvents(msgspec.Struct, frozen=True, gc=False):
     """Read the events of an actor after a position in each origin. Answer: `EventPage`."""
 
     actor: str
@@ -144,8 +143,7 @@ class ReadEvents:
     limit: int = PAGE
 
 
-@dataclass(frozen=True, slots=True)
-class ReadHistory:
+class ReadHistory(msgspec.Struct, frozen=True, gc=False):
     """As `ReadEvents`, but whole rows. Answer: `HistoryPage`."""
 
     actor: str
@@ -154,16 +152,14 @@ class ReadHistory:
     limit: int = PAGE
 
 
-@dataclass(frozen=True, slots=True)
-class ReadCommands:
+class ReadCommands(msgspec.Struct, frozen=True, gc=False):
     """Read commands by their ids. Answer: a list of `CommandRecord`, of those that are there."""
 
     actor: str
     ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadActors:
+class ReadActors(msgspec.Struct, frozen=True, gc=False):
     """Read a page of actors, in the order of their first mappings. Answer: `ActorPage`.
 
     They are those after one mapping and up to another; None is the newest that there is now.
@@ -182,8 +178,7 @@ class ActorPage(NamedTuple):
     until: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resolve:
+class Resolve(msgspec.Struct, frozen=True, gc=False):
     """Ask whom identifiers reach. Answer: `Owner`."""
 
     actor: str
@@ -191,8 +186,7 @@ class Resolve:
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Write all of it or nothing. Answer: `Appended`, or `Conflict` when another was first."""
 
     actor: str
@@ -203,32 +197,27 @@ class Append:
     snapshots: Sequence[SnapshotRecord] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True, gc=False):
     """Wait for some seconds. Answer: None."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(msgspec.Struct, frozen=True, gc=False):
     """Hand items to whoever iterates over a long read. Answer: None, when more is wanted."""
 
     items: list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """It is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True, gc=False):
     """A stream has moved, or a key is taken; nothing is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unavailable:
+class Unavailable(msgspec.Struct, frozen=True, gc=False):
     """The connection broke, could not be had, or a lock stayed out of reach.
 
     Whether an append is stored is not known, unless `nothing_stored` says that it is not.

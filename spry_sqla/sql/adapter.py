@@ -171,13 +171,10 @@ class SqlAdapter:
                     fused_postgresql.append(cursor, of_actor, operation)
                 finally:
                     cursor.close()
-            return Appended()
-        with self._flavor.writing(connection):
-            cursor = connection.cursor()
-            try:
-                append(SqlStores(cursor, of_actor), operation)
-            finally:
-                cursor.close()
+        else:
+            self._flavor.write(
+                connection, lambda cursor: append(SqlStores(cursor, of_actor), operation)
+            )
         return Appended()
 
     def _outcome(

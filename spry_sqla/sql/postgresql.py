@@ -1,6 +1,6 @@
 """What PostgreSQL does its own way: ids, times and JSON, autocommit, its errors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -106,15 +106,14 @@ def reading(connection: Any) -> Iterator[None]:
             driver.autocommit = False
 
 
-@contextmanager
-def writing(connection: Any) -> Iterator[None]:
-    """One transaction, for an append that is not one statement."""
+def write(connection: Any, work: Callable[[Any], None]) -> None:
+    """Do some work, given a cursor, in one transaction."""
     with reading(connection):
         cursor = connection.cursor()
         try:
             cursor.execute("BEGIN")
             try:
-                yield
+                work(cursor)
                 cursor.execute("COMMIT")
             except BaseException:
                 # On a broken connection there is nothing to undo, and it is the first error that

@@ -5,7 +5,7 @@ statements.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -79,9 +79,8 @@ def reading(connection: Any) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def writing(connection: Any) -> Iterator[None]:
-    """One IMMEDIATE transaction.
+def write(connection: Any, work: Callable[[Any], None]) -> None:
+    """Do some work, given a cursor, in one IMMEDIATE transaction.
 
     A deferred one that reads first fails at once with "database is locked" when another has
     written in between, whatever the timeout; an immediate one waits its turn at the beginning.
@@ -91,7 +90,7 @@ def writing(connection: Any) -> Iterator[None]:
     try:
         was_open = _begin(cursor)
         try:
-            yield
+            work(cursor)
             cursor.execute("COMMIT")
         except BaseException:
             # A full disk may have rolled back already, and a COMMIT whose task was cancelled may

@@ -1,9 +1,11 @@
-"""Portions of work: each prepares untimed, works, and returns the seconds of one operation."""
+"""Portions of work: each prepares untimed, works, and returns the seconds of its operations."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
 from uuid import uuid4
 
 from tests.benchmarks.game import CreatePlayer, Hit
@@ -30,15 +32,10 @@ QUICK = Size(rounds=5, players=3, hits=12, stored=50_000)
 def hitting(handle: Handle, size: Size) -> Chunk:
     """New players, then each is hit in turn; only the hits are timed."""
 
-    def chunk() -> float:
+    def chunk() -> list[float]:
         names = _created(handle, size.players)
-
-        def work() -> None:
-            for points in range(size.hits):
-                for name in names:
-                    handle(Hit(name, points))
-
-        return timed(work, size.hits * len(names))
+        hits = [Hit(name, points) for points in range(size.hits) for name in names]
+        return timed(partial(handle, hit) for hit in hits)
 
     return chunk
 
@@ -50,60 +47,55 @@ def hitting_async(
         for name in names:
             await handle(CreatePlayer(name))
 
-    async def hit(names: list[str]) -> None:
+    async def hit(names: list[str]) -> list[float]:
+        seconds = []
         for points in range(size.hits):
             for name in names:
+                start = perf_counter()
                 await handle(Hit(name, points))
+                seconds.append(perf_counter() - start)
+        return seconds
 
-    def chunk() -> float:
+    def chunk() -> list[float]:
         names = [uuid4().hex for _ in range(size.players)]
         runner.run(create(names))
-        return timed(lambda: runner.run(hit(names)), size.hits * len(names))
+        return runner.run(hit(names))
 
     return chunk
 
 
 def fetching(contender: Contender, name: str, events: int) -> Chunk:
     times = max(2, 1_000 // events)
-
-    def work() -> None:
-        for _ in range(times):
-            contender.fetch(name)
-
-    return lambda: timed(work, times)
+    return lambda: timed([partial(contender.fetch, name)] * times)
 
 
 def crowd(handles: Sequence[Handle], pool: ThreadPoolExecutor, size: Size, *, one: bool) -> Chunk:
     """Threads that begin together; the time until the last of them is done."""
     hits = size.hits // 4 if one else size.hits
 
-    def chunk() -> float:
+    def chunk() -> list[float]:
         names = _created(handles[0], 1) * THREADS if one else _created(handles[0], THREADS)
 
         def hit(number: int) -> None:
             for points in range(hits):
                 handles[number](Hit(names[number], points))
 
-        return timed(lambda: list(pool.map(hit, range(THREADS))), THREADS * hits)
+        return timed([lambda: list(pool.map(hit, range(THREADS)))], THREADS * hits)
 
     return chunk
 
 
 def batches(contender: Contender, *, one_by_one: bool = False) -> Chunk:
-    def chunk() -> float:
+    def singly(commands: Sequence[Hit]) -> None:
+        for command in commands:
+            contender.handle(command)
+
+    def chunk() -> list[float]:
         names = [uuid4().hex for _ in range(100)]
         contender.handle_many([CreatePlayer(name) for name in names])
-
-        def work() -> None:
-            for points in range(10):
-                commands = [Hit(name, points) for name in names]
-                if one_by_one:
-                    for command in commands:
-                        contender.handle(command)
-                else:
-                    contender.handle_many(commands)
-
-        return timed(work, 1_000)
+        hits = [[Hit(name, points) for name in names] for points in range(10)]
+        work = singly if one_by_one else contender.handle_many
+        return timed((partial(work, batch) for batch in hits), 100)
 
     return chunk
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 from tests.benchmarks.chunks import Size
 from tests.benchmarks.game import Hit, Plain, Player
@@ -72,8 +73,8 @@ def replay_memory(place: SqlitePlace | PostgresPlace, size: Size) -> Iterator[Ro
 def _at_random(contender: Contender, players: int, operations: int) -> Chunk:
     draw = random.Random(1).randrange
 
-    def work() -> None:
-        for points in range(operations):
-            contender.handle(Hit(name_of(draw(players)), points))
+    def chunk() -> list[float]:
+        hits = [Hit(name_of(draw(players)), points) for points in range(operations)]
+        return timed(partial(contender.handle, hit) for hit in hits)
 
-    return lambda: timed(work, operations)
+    return chunk

@@ -1,37 +1,44 @@
-"""Measure contenders interleaved, so that what disturbs one disturbs all; only ratios are read."""
+"""Measure contenders interleaved, so that what disturbs one disturbs all; only ratios are read.
+
+A chunk does the same operations in each round, and each is timed by itself. What an operation takes
+is its median over the rounds, so that a disk or a machine that stalls now and then does not decide.
+"""
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 from time import perf_counter
 
-Chunk = Callable[[], float]
-"""Do a portion of work, prepared untimed, and return the seconds of one operation."""
+Chunk = Callable[[], list[float]]
+"""Do a portion of work, prepared untimed, and return the seconds of each of its operations."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds per operation, a list entry per round, by contender."""
+    """Seconds of each operation, in each round, by contender."""
 
-    rounds: Mapping[str, list[float]]
+    rounds: Mapping[str, list[list[float]]]
 
     def ratio(self, one: str, other: str) -> float:
-        """How many times longer `one` took than `other`: the median of the rounds' ratios."""
-        pairs = zip(self.rounds[one], self.rounds[other], strict=True)
-        return median(mine / theirs for mine, theirs in pairs)
+        """How many times longer `one` took than `other`."""
+        return self._seconds(one) / self._seconds(other)
 
     def rate(self, name: str) -> float:
         """Operations per second, for context."""
-        return 1 / median(self.rounds[name])
+        return 1 / self._seconds(name)
 
     def fastest(self, names: list[str]) -> str:
-        return min(names, key=lambda name: median(self.rounds[name]))
+        return min(names, key=self._seconds)
+
+    def _seconds(self, name: str) -> float:
+        """The mean of the operations' medians."""
+        return fmean(median(same) for same in zip(*self.rounds[name], strict=True))
 
 
 def interleaved(contenders: Mapping[str, Chunk], rounds: int) -> Times:
     """A round is one chunk of each; the order turns over from round to round. One warms up."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    seconds: dict[str, list[list[float]]] = {name: [] for name in contenders}
     order = list(contenders)
     for number in range(-1, rounds):
         gc.collect()
@@ -45,8 +52,11 @@ def interleaved(contenders: Mapping[str, Chunk], rounds: int) -> Times:
     return Times(seconds)
 
 
-def timed(work: Callable[[], object], operations: int) -> float:
-    """Seconds of one operation of `work`, which does `operations` of them."""
-    start = perf_counter()
-    work()
-    return (perf_counter() - start) / operations
+def timed(works: Iterable[Callable[[], object]], operations: int = 1) -> list[float]:
+    """Seconds of each work, by the `operations` that it consists of."""
+    seconds = []
+    for work in works:
+        start = perf_counter()
+        work()
+        seconds.append((perf_counter() - start) / operations)
+    return seconds
