@@ -4,16 +4,22 @@ Exit codes: 0 done, 1 the work failed, 2 the command cannot be carried out as it
 stopped by Ctrl-C.
 """
 
+import importlib
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import sqlalchemy as sa
 import typer
 from rich.console import Console
+from sqlalchemy.dialects import postgresql, sqlite
 
 from spry_sqla.demo.play import FlightsUnreadable
 from spry_sqla.demo.run import DatabaseUnusable, run
+from spry_sqla.domain import Domain
 from spry_sqla.errors import SpryError
+from spry_sqla.schema import script
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -53,6 +59,66 @@ def demo(
         _fail(1, f"the database cannot be used: {_first_line(reason)}")
     if not agrees:
         _fail(1, "The replayed actors do not agree with the file.")
+
+
+class Dialect(StrEnum):
+    """Whose SQL is printed."""
+
+    postgresql = "postgresql"
+    sqlite = "sqlite"
+
+
+_DIALECTS = {Dialect.postgresql: postgresql.dialect, Dialect.sqlite: sqlite.dialect}
+
+
+@app.command()
+def schema(
+    actor: Annotated[str, typer.Argument(help="The stored name of an actor, or its class's.")],
+    domain: Annotated[
+        str, typer.Option(metavar="MODULE:NAME", help="Where the Domain is: shop.model:domain")
+    ],
+    dialect: Annotated[Dialect, typer.Option(help="Whose SQL to print.")] = Dialect.postgresql,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write there, instead of printing.")
+    ] = None,
+) -> None:
+    """Print the DDL of an actor: the shared tables, its own, with indexes, triggers, functions.
+
+    It is safe to run again, and is what `domain.metadata.create_all` makes.
+    """
+    found = _imported(domain)
+    kinds = [kind for kind in found.actors if actor in (kind.name, kind.cls.__name__)]
+    if not kinds:
+        known = ", ".join(kind.name for kind in found.actors) or "none at all"
+        _fail(2, f"{domain} has no actor {actor!r}; it has {known}")
+    text = script(found.shared, kinds[0].tables, _DIALECTS[dialect]())
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text)
+    except OSError as error:
+        _fail(1, f"{output} cannot be written: {error.strerror}")
+
+
+def _imported(path: str) -> Domain:
+    module_name, _, name = path.partition(":")
+    if not module_name or not name:
+        _fail(2, f"--domain is {path!r}; give module and name, such as shop.model:domain")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        _fail(2, f"the module {module_name!r} cannot be imported: {error}")
+    except SpryError as error:
+        _fail(1, f"the module {module_name!r} cannot be imported: {error}")
+    finally:
+        sys.path.pop(0)
+    found = getattr(module, name, None)
+    if not isinstance(found, Domain):
+        what = "nothing" if found is None else f"a {type(found).__name__}"
+        _fail(2, f"{module_name} has {what} by the name of {name!r}; give it a spry_sqla.Domain")
+    return found
 
 
 def _first_line(error: BaseException) -> str:

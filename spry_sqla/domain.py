@@ -262,6 +262,7 @@ class Domain:
                 schema=self.schema,
                 prefix=self.prefix,
                 shared=self.shared,
+                aliases=kind.aliases,
             ),
             events=events,
         )

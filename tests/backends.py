@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 import sqlalchemy as sa
+from alembic.autogenerate import produce_migrations
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import spry_sqla as spry
@@ -348,10 +351,26 @@ class Place(Protocol):
     def leave(self) -> None: ...
 
 
+def migrate(engine: sa.Engine, domain: spry.Domain) -> None:
+    """Make the tables as a migration does that autogenerate has written."""
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection)
+        script = produce_migrations(context, domain.metadata)
+        assert script.upgrade_ops is not None
+        for operation in script.upgrade_ops.ops:
+            Operations(context).invoke(operation)
+
+
+def create(engine: sa.Engine, domain: spry.Domain) -> None:
+    """Make the tables as SQLAlchemy does."""
+    domain.metadata.create_all(engine)
+
+
 class SqliteFiles:
     """A new file each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[sa.Engine, spry.Domain], None] = create) -> None:
+        self._make = make
         self._folder = Path(tempfile.mkdtemp(prefix="spry-sqlite-"))
         self._numbers = itertools.count()
 
@@ -359,7 +378,7 @@ class SqliteFiles:
         if old is not None:
             old.dispose()
         engine = _quick(sa.create_engine(f"sqlite:///{self._next()}"))
-        domain.metadata.create_all(engine)
+        self._make(engine, domain)
         return engine
 
     async def empty_async(self, old: AsyncEngine | None, domain: spry.Domain) -> AsyncEngine:
@@ -400,7 +419,10 @@ class SqliteMemory:
 class PostgresSchemas:
     """A schema for each set of tables in one database, whose rows are thrown away each time."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(
+        self, url: str, name: str, make: Callable[[sa.Engine, spry.Domain], None] = create
+    ) -> None:
+        self._make = make
         self._url = url
         self._name = name
         self._schemas: dict[frozenset[str], str] = {}
@@ -438,7 +460,7 @@ class PostgresSchemas:
             with self._admin.begin() as connection:
                 connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
             engine = sa.create_engine(self._addressed(schema), connect_args=options)
-            domain.metadata.create_all(engine)
+            self._make(engine, domain)
             engine.dispose()
         with self._admin.begin() as connection:
             for table in (table for actor in domain.actors for table in _tables(actor)):
@@ -493,6 +515,10 @@ BACKENDS: dict[str, Callable[[Callable[[], str]], Backend]] = {
     "postgresql-async": lambda url: OnAsyncEngine("postgresql-async", PostgresSchemas(url(), "a")),
     "postgresql-composed": lambda url: OnEngine(
         "postgresql-composed", PostgresSchemas(url(), "composed"), composed=True
+    ),
+    "sqlite-migrated": lambda url: OnEngine("sqlite-migrated", SqliteFiles(migrate)),
+    "postgresql-migrated": lambda url: OnEngine(
+        "postgresql-migrated", PostgresSchemas(url(), "migrated", migrate)
     ),
 }
 """Name → how to make it, given the URL of a PostgreSQL database, which is only asked for there."""

@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="run what takes long as well, each behaviour test on all eleven backends, and cause "
+        help="run what takes long as well, each behaviour test on all thirteen backends, and cause "
         "each fault more often",
     )
 

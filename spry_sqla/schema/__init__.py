@@ -1,6 +1,9 @@
 """The tables of actors, their names, and the guards that keep them append-only."""
 
-from spry_sqla.schema.names import LIMIT, Mark, shortened, snake_case
+from spry_sqla.schema.inspection import guarded, guards_differ
+from spry_sqla.schema.names import LIMIT, Mark, shortened, snake_case, table_name
+from spry_sqla.schema.renaming import move
+from spry_sqla.schema.script import script
 from spry_sqla.schema.tables import (
     FORMAT,
     ActorTables,
@@ -10,7 +13,14 @@ from spry_sqla.schema.tables import (
     actor_tables,
     shared_tables,
 )
-from spry_sqla.schema.triggers import made_on, statements_after, statements_before, statements_for
+from spry_sqla.schema.triggers import (
+    guard,
+    made_on,
+    statements_after,
+    statements_before,
+    statements_for,
+    unguard,
+)
 
 __all__ = [
     "FORMAT",
@@ -21,11 +31,18 @@ __all__ = [
     "SharedTables",
     "UtcDateTime",
     "actor_tables",
+    "guard",
+    "guarded",
+    "guards_differ",
     "made_on",
+    "move",
+    "script",
     "shared_tables",
     "shortened",
     "snake_case",
     "statements_after",
     "statements_before",
     "statements_for",
+    "table_name",
+    "unguard",
 ]

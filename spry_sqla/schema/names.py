@@ -7,7 +7,7 @@ SQLite has no limit: the names are the same on both.
 
 import hashlib
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from spry_sqla.errors import DefinitionError
@@ -28,6 +28,8 @@ class Mark:
     """The fixed last part of the table's name: `events`, `spry_epochs` …"""
     actor: str | None
     """The stored name of the actor; None for the tables that all actors share."""
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    """Former stored names of the actor."""
 
 
 def snake_case(name: str) -> str:

@@ -172,11 +172,18 @@ def shared_tables(metadata: sa.MetaData, *, schema: str | None, prefix: str) -> 
 
 
 def actor_tables(
-    metadata: sa.MetaData, name: str, *, schema: str | None, prefix: str, shared: SharedTables
+    metadata: sa.MetaData,
+    name: str,
+    *,
+    schema: str | None,
+    prefix: str,
+    shared: SharedTables,
+    aliases: tuple[str, ...] = (),
 ) -> ActorTables:
     """The tables of the actor with the stored name `name`, or those that are there already.
 
-    `shared` is what `shared_tables` returned for the same metadata, schema and prefix. Raises
+    `shared` is what `shared_tables` returned for the same metadata, schema and prefix; `aliases`
+    are former stored names of the actor, by which a migration finds its tables. Raises
     DefinitionError for a name that cannot be used, and DuplicateName where another actor or the
     host has a table of such a name.
     """
@@ -184,7 +191,8 @@ def actor_tables(
     function = names.shared_name(prefix, triggers.TRANSACTION_FUNCTION)
     builders = _actor(TransactionNumber(function, place.schema))
     wanted = [
-        _Wanted(names.table_name(prefix, name, kind), Mark(prefix, kind, name)) for kind in builders
+        _Wanted(names.table_name(prefix, name, kind), Mark(prefix, kind, name, aliases))
+        for kind in builders
     ]
     made = place.tables(wanted, builders)
     for table in made:
@@ -277,9 +285,16 @@ def _drop_if_unused(table: sa.Table) -> None:
     """Let `drop_all` leave a shared table to the actors of other domains in the database."""
 
     def unused(
-        ddl: object, target: object, bind: sa.Connection | None, *_: object, **__: object
+        ddl: object,
+        target: object,
+        bind: sa.Connection | None,
+        *_: object,
+        dialect: sa.Dialect,
+        **__: object,
     ) -> bool:
-        return bind is None or not triggers.in_use(table, bind)
+        return triggers.made_on(table, dialect) and (
+            bind is None or not triggers.in_use(table, bind)
+        )
 
     table.set_dropper_ddl(DropTable(table).execute_if(callable_=unused))
 

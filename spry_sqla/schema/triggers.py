@@ -52,7 +52,7 @@ _FIRST_ROWS = {
 
 def made_on(table: sa.Table, dialect: sa.Dialect) -> bool:
     """Whether the table belongs into a database of this kind at all."""
-    return _mark(table).kind not in _dialect(dialect).without
+    return mark_of(table).kind not in _dialect(dialect).without
 
 
 def statements_before(schema: str | None, dialect: sa.Dialect) -> list[str]:
@@ -65,12 +65,24 @@ def statements_after(table: sa.Table, dialect: sa.Dialect) -> list[str]:
 
     Nothing for a table that is not made on this dialect.
     """
-    return _after(_On(table, table.schema), dialect)
+    return after(On(table, table.schema), dialect)
 
 
 def statements_for(table: sa.Table, dialect: sa.Dialect) -> list[str]:
     """Everything that makes one of our tables, in its order; safe to run again."""
-    return _all(_On(table, table.schema), dialect)
+    return _all(On(table, table.schema), dialect)
+
+
+def guard(table: sa.Table, bind: "_Bind") -> None:
+    """Make the guards of a table anew, with the functions and first rows that come with it."""
+    on = placed(table, bind)
+    _run(_unguarded(on, bind.dialect), bind)
+    _run(after(on, bind.dialect), bind)
+
+
+def unguard(table: sa.Table, bind: "_Bind") -> None:
+    """Drop the guards of a table, so that its rows can be changed."""
+    _run(_unguarded(placed(table, bind), bind.dialect), bind)
 
 
 def install(table: sa.Table) -> None:
@@ -86,7 +98,7 @@ def in_use(table: sa.Table, bind: "_Bind") -> bool:
 
     The other tables of a `drop_all` are gone by then: they depend on the shared ones.
     """
-    on = _placed(table, bind)
+    on = placed(table, bind)
     if on.mark.actor is not None or isinstance(bind, MockConnection):
         return False
     return bool(bind.scalar(_dialect(bind.dialect).users(on)))
@@ -97,7 +109,7 @@ _Bind: TypeAlias = sa.Connection | MockConnection
 
 
 @dataclass(frozen=True, slots=True)
-class _On:
+class On:
     """A table of ours in the schema where it really is: a translation may put it elsewhere."""
 
     table: sa.Table
@@ -105,11 +117,11 @@ class _On:
 
     @property
     def mark(self) -> Mark:
-        return _mark(self.table)
+        return mark_of(self.table)
 
     def path(self, name: str) -> str:
         """The SQL of the name of something in the table's schema."""
-        return _path(self.schema, name)
+        return path_of(self.schema, name)
 
     def shared(self, kind: str) -> str:
         """The SQL of the name of a table or function that the table shares with others."""
@@ -126,14 +138,15 @@ class _Dialect:
 
     without: frozenset[str]
     before: Callable[[str | None], list[str]]
-    after: Callable[[_On], list[str]]
-    before_drop: Callable[[_On], list[str]]
-    after_drop: Callable[[_On], list[str]]
-    users: Callable[[_On], sa.TextClause]
+    after: Callable[[On], list[str]]
+    unguarded: Callable[[On], list[str]]
+    before_drop: Callable[[On], list[str]]
+    after_drop: Callable[[On], list[str]]
+    users: Callable[[On], sa.TextClause]
     """Counts the guards of tables that are not shared themselves."""
-    begin: Callable[[_On, _Bind], None]
+    begin: Callable[[On, _Bind], None]
     """Makes what follows safe beside other processes that do the same."""
-    finish: Callable[[_On, _Bind], None]
+    finish: Callable[[On, _Bind], None]
 
 
 def _dialect(dialect: sa.Dialect) -> _Dialect:
@@ -144,14 +157,19 @@ def _dialect(dialect: sa.Dialect) -> _Dialect:
     return found
 
 
-def _after(on: _On, dialect: sa.Dialect) -> list[str]:
+def after(on: On, dialect: sa.Dialect) -> list[str]:
+    """What must be run after a table of ours was made."""
     if not made_on(on.table, dialect):
         return []
     rows = [_FIRST_ROWS[on.mark.kind].format(table=on.sql)] if on.mark.kind in _FIRST_ROWS else []
     return rows + _dialect(dialect).after(on)
 
 
-def _all(on: _On, dialect: sa.Dialect) -> list[str]:
+def _unguarded(on: On, dialect: sa.Dialect) -> list[str]:
+    return _dialect(dialect).unguarded(on) if made_on(on.table, dialect) else []
+
+
+def _all(on: On, dialect: sa.Dialect) -> list[str]:
     if not made_on(on.table, dialect):
         return []
     made: list[ExecutableDDLElement] = [CreateTable(on.table, if_not_exists=True)]
@@ -159,7 +177,7 @@ def _all(on: _On, dialect: sa.Dialect) -> list[str]:
     return [
         *statements_before(on.schema, dialect),
         *(_compiled(ddl, on, dialect) for ddl in made),
-        *_after(on, dialect),
+        *after(on, dialect),
     ]
 
 
@@ -167,7 +185,7 @@ def _indexes(table: sa.Table) -> list[sa.Index]:
     return sorted(table.indexes, key=lambda index: str(index.name))
 
 
-def _compiled(ddl: ExecutableDDLElement, on: _On, dialect: sa.Dialect) -> str:
+def _compiled(ddl: ExecutableDDLElement, on: On, dialect: sa.Dialect) -> str:
     # With this style of parameters a percent sign in a name stays one.
     plain = cast("type[DefaultDialect]", type(dialect))(paramstyle="named")
     if on.schema == on.table.schema:
@@ -177,7 +195,8 @@ def _compiled(ddl: ExecutableDDLElement, on: _On, dialect: sa.Dialect) -> str:
     return str(compiled).strip()
 
 
-def _mark(table: sa.Table) -> Mark:
+def mark_of(table: sa.Table) -> Mark:
+    """The mark of one of our tables."""
     mark = table.info["spry"]
     assert isinstance(mark, Mark)
     return mark
@@ -187,7 +206,8 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _path(schema: str | None, name: str) -> str:
+def path_of(schema: str | None, name: str) -> str:
+    """The SQL of a name in a schema."""
     return _quoted(name) if schema is None else f"{_quoted(schema)}.{_quoted(name)}"
 
 
@@ -195,25 +215,26 @@ def _path(schema: str | None, name: str) -> str:
 
 
 def _before_create(table: sa.Table, bind: _Bind, **_: Any) -> None:
-    _dialect(bind.dialect).begin(_placed(table, bind), bind)
+    _dialect(bind.dialect).begin(placed(table, bind), bind)
 
 
 def _after_create(table: sa.Table, bind: _Bind, **_: Any) -> None:
-    _dialect(bind.dialect).finish(_placed(table, bind), bind)
+    _dialect(bind.dialect).finish(placed(table, bind), bind)
 
 
 def _before_drop(table: sa.Table, bind: _Bind, **_: Any) -> None:
     if not in_use(table, bind):
-        _run(_dialect(bind.dialect).before_drop(_placed(table, bind)), bind)
+        _run(_dialect(bind.dialect).before_drop(placed(table, bind)), bind)
 
 
 def _after_drop(table: sa.Table, bind: _Bind, **_: Any) -> None:
     if not in_use(table, bind):
-        _run(_dialect(bind.dialect).after_drop(_placed(table, bind)), bind)
+        _run(_dialect(bind.dialect).after_drop(placed(table, bind)), bind)
 
 
-def _placed(table: sa.Table, bind: _Bind) -> _On:
-    return _On(table, bind.schema_for_object(table))
+def placed(table: sa.Table, bind: _Bind) -> On:
+    """The table where the bind's `schema_translate_map` puts it."""
+    return On(table, bind.schema_for_object(table))
 
 
 def _run(statements: Iterable[str], bind: _Bind) -> None:
@@ -222,11 +243,11 @@ def _run(statements: Iterable[str], bind: _Bind) -> None:
         bind.execute(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
 
 
-def _nothing(_on: _On) -> list[str]:
+def _nothing(_on: On) -> list[str]:
     return []
 
 
-def _counted(on: _On, found: str, *, needed: str) -> sa.TextClause:
+def _counted(on: On, found: str, *, needed: str) -> sa.TextClause:
     kinds = (FORMAT_TABLE, EPOCHS_TABLE, TRANSACTIONS_TABLE)
     shared = [names.shared_name(on.mark.prefix, kind) for kind in kinds]
     return sa.text(f"SELECT count(*) FROM {found}").bindparams(
@@ -250,13 +271,13 @@ def _postgresql_before(schema: str | None) -> list[str]:
     ]
 
 
-def _postgresql_after(on: _On) -> list[str]:
+def _postgresql_after(on: On) -> list[str]:
     functions = {FORMAT_TABLE: _refuse_function, EPOCHS_TABLE: _transaction_function}
     function = functions.get(on.mark.kind, _nothing)
     return [*function(on), *_postgresql_guards(on)]
 
 
-def _refuse_function(on: _On) -> list[str]:
+def _refuse_function(on: On) -> list[str]:
     return [
         (
             f"CREATE OR REPLACE FUNCTION {on.shared(REFUSE_FUNCTION)}() RETURNS trigger "
@@ -268,7 +289,7 @@ def _refuse_function(on: _On) -> list[str]:
     ]
 
 
-def _transaction_function(on: _On) -> list[str]:
+def _transaction_function(on: On) -> list[str]:
     # A body in this form is parsed when the function is made, and then knows its table by number:
     # an apply worker of logical replication runs it with an empty search_path.
     return [
@@ -280,38 +301,48 @@ def _transaction_function(on: _On) -> list[str]:
     ]
 
 
-def _postgresql_guards(on: _On) -> list[str]:
-    # The one for each statement also stops TRUNCATE, and statements that touch no row; an apply
-    # worker of logical replication fires only triggers for each row. ALWAYS: also in its role.
-    guards = {
-        "spry_refuse": ("UPDATE OR DELETE OR TRUNCATE", "STATEMENT"),
-        "spry_refuse_row": ("UPDATE OR DELETE", "ROW"),
-    }
+POSTGRESQL_GUARDS = {
+    "spry_refuse": ("UPDATE OR DELETE OR TRUNCATE", "STATEMENT"),
+    "spry_refuse_row": ("UPDATE OR DELETE", "ROW"),
+}
+"""PostgreSQL: the triggers of a table, each with the actions that it refuses, and its level.
+
+The one for each statement also stops TRUNCATE, and statements that touch no row; an apply worker of
+logical replication fires only triggers for each row.
+"""
+
+
+def _postgresql_guards(on: On) -> list[str]:
     made = []
-    for name, (actions, level) in guards.items():
+    for name, (actions, level) in POSTGRESQL_GUARDS.items():
         made += [
             (
                 f"CREATE OR REPLACE TRIGGER {name} BEFORE {actions} ON {on.sql} "
                 f"FOR EACH {level} EXECUTE FUNCTION {on.shared(REFUSE_FUNCTION)}()"
             ),
+            # Also in the role of a replica.
             f"ALTER TABLE {on.sql} ENABLE ALWAYS TRIGGER {name}",
         ]
     return made
 
 
-def _postgresql_before_drop(on: _On) -> list[str]:
+def _postgresql_unguarded(on: On) -> list[str]:
+    return [f"DROP TRIGGER IF EXISTS {name} ON {on.sql}" for name in POSTGRESQL_GUARDS]
+
+
+def _postgresql_before_drop(on: On) -> list[str]:
     if on.mark.kind != EPOCHS_TABLE:
         return []
     return [f"DROP FUNCTION IF EXISTS {on.shared(TRANSACTION_FUNCTION)}()"]
 
 
-def _postgresql_after_drop(on: _On) -> list[str]:
+def _postgresql_after_drop(on: On) -> list[str]:
     if on.mark.kind != FORMAT_TABLE:
         return []
     return [f"DROP FUNCTION IF EXISTS {on.shared(REFUSE_FUNCTION)}()"]
 
 
-def _postgresql_users(on: _On) -> sa.TextClause:
+def _postgresql_users(on: On) -> sa.TextClause:
     # A trigger knows its function by number: it is the same for tables in other schemas.
     return _counted(
         on,
@@ -321,7 +352,7 @@ def _postgresql_users(on: _On) -> sa.TextClause:
     )
 
 
-def _postgresql_begin(on: _On, bind: _Bind) -> None:
+def _postgresql_begin(on: On, bind: _Bind) -> None:
     # CREATE … IF NOT EXISTS and CREATE OR REPLACE fail in PostgreSQL where two run at once.
     if _locked(bind):
         _run(statements_before(on.schema, bind.dialect), bind)
@@ -331,9 +362,9 @@ def _postgresql_begin(on: _On, bind: _Bind) -> None:
         _run([_block("; ".join(parts))], bind)
 
 
-def _postgresql_finish(on: _On, bind: _Bind) -> None:
+def _postgresql_finish(on: On, bind: _Bind) -> None:
     if _held(bind):
-        _run(_after(on, bind.dialect), bind)
+        _run(after(on, bind.dialect), bind)
 
 
 _LOCKING = f"PERFORM pg_advisory_xact_lock({_LOCK})"
@@ -372,21 +403,38 @@ def _sqlite_before(_schema: str | None) -> list[str]:
     return []
 
 
-def _sqlite_after(on: _On) -> list[str]:
-    return [_sqlite_refusal(on, "UPDATE"), _sqlite_refusal(on, "DELETE"), _sqlite_no_replace(on)]
+def _sqlite_after(on: On) -> list[str]:
+    return [
+        f"CREATE TRIGGER IF NOT EXISTS {on.path(name)} {body}"
+        for name, body in _sqlite_guards(on).items()
+    ]
 
 
-def _sqlite_refusal(on: _On, action: str) -> str:
+def _sqlite_unguarded(on: On) -> list[str]:
+    return [f"DROP TRIGGER IF EXISTS {on.path(name)}" for name in _sqlite_guards(on)]
+
+
+def sqlite_guards(table: sa.Table) -> dict[str, str]:
+    """SQLite: the triggers of a table, each with what follows its name in its text."""
+    return _sqlite_guards(On(table, table.schema))
+
+
+def _sqlite_guards(on: On) -> dict[str, str]:
+    bodies = {
+        "update": _sqlite_refusal(on, "UPDATE"),
+        "delete": _sqlite_refusal(on, "DELETE"),
+        "replace": _sqlite_no_replace(on),
+    }
+    return {names.shortened(f"{on.table.name}_no_{what}"): body for what, body in bodies.items()}
+
+
+def _sqlite_refusal(on: On, action: str) -> str:
     name = on.table.name
-    trigger = on.path(names.shortened(f"{name}_no_{action.lower()}"))
     message = _sqlite_literal(f"table {name} is append-only: {action} is refused")
-    return (
-        f"CREATE TRIGGER IF NOT EXISTS {trigger} BEFORE {action} ON {_quoted(name)} "
-        f"BEGIN SELECT RAISE(ABORT, {message}); END"
-    )
+    return f"BEFORE {action} ON {_quoted(name)} BEGIN SELECT RAISE(ABORT, {message}); END"
 
 
-def _sqlite_no_replace(on: _On) -> str:
+def _sqlite_no_replace(on: On) -> str:
     """REPLACE deletes rows and fires no trigger for it; so it must fail before.
 
     A statement inside of a trigger takes the conflict clause of the statement that fired it, where
@@ -402,13 +450,12 @@ def _sqlite_no_replace(on: _On) -> str:
     # The helper's own trigger must not answer the row that is sent to break the CHECK.
     when = 'WHEN NEW."id" IS NOT 0 ' if on.mark.kind == TRANSACTIONS_TABLE else ""
     return (
-        f"CREATE TRIGGER IF NOT EXISTS {on.path(names.shortened(f'{name}_no_replace'))} "
         f"BEFORE INSERT ON {_quoted(name)} {when}BEGIN "
         f'INSERT OR IGNORE INTO {_quoted(helper)} ("id", "since") VALUES (0, \'\'); END'
     )
 
 
-def _sqlite_users(on: _On) -> sa.TextClause:
+def _sqlite_users(on: On) -> sa.TextClause:
     master = on.path("sqlite_master").replace(":", r"\:")  # no parameter begins in a name
     return _counted(
         on,
@@ -417,7 +464,7 @@ def _sqlite_users(on: _On) -> sa.TextClause:
     )
 
 
-def _sqlite_begin(_on: _On, bind: _Bind) -> None:
+def _sqlite_begin(_on: On, bind: _Bind) -> None:
     # Left to the driver, each statement commits by itself: a process that is killed in between
     # would leave a table without guards, which the next create_all takes for made.
     if isinstance(bind, MockConnection):
@@ -428,8 +475,8 @@ def _sqlite_begin(_on: _On, bind: _Bind) -> None:
         bind.info[_OURS] = _is_autocommit(driver)
 
 
-def _sqlite_finish(on: _On, bind: _Bind) -> None:
-    _run(_after(on, bind.dialect), bind)
+def _sqlite_finish(on: On, bind: _Bind) -> None:
+    _run(after(on, bind.dialect), bind)
     if not isinstance(bind, MockConnection) and bind.info.pop(_OURS, False):
         _run(["COMMIT"], bind)
 
@@ -451,6 +498,7 @@ _DIALECTS = {
         without=frozenset({TRANSACTIONS_TABLE}),
         before=_postgresql_before,
         after=_postgresql_after,
+        unguarded=_postgresql_unguarded,
         before_drop=_postgresql_before_drop,
         after_drop=_postgresql_after_drop,
         users=_postgresql_users,
@@ -461,6 +509,7 @@ _DIALECTS = {
         without=frozenset(),
         before=_sqlite_before,
         after=_sqlite_after,
+        unguarded=_sqlite_unguarded,
         before_drop=_nothing,
         after_drop=_nothing,
         users=_sqlite_users,

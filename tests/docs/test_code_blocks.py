@@ -1,11 +1,14 @@
 """Every Python block of the README and the docs runs as it stands.
 
 The blocks of a file run in order, in one namespace and in an empty folder. A comment above a block
-says what it wants: `<!-- needs: postgres_url -->` gives it that fixture under its name.
+says what it wants: `<!-- needs: postgres_url -->` gives it that fixture under its name, `<!-- file:
+shop.py -->` makes it a file of that name, `<!-- run -->` runs a block of shell commands.
 """
 
 import ast
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +20,8 @@ import sqlalchemy as sa
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(
-    r"(?:<!-- needs: (?P<needs>[\w, ]+) -->\n+)?^```python\n(?P<code>.*?)^```$",
+    r"(?:<!-- needs: (?P<needs>[\w, ]+) -->\n+)?(?:<!-- file: (?P<file>[\w.]+) -->\n+)?"
+    r"^```python\n(?P<code>.*?)^```$|<!-- run -->\n+^```sh\n(?P<shell>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -29,6 +33,8 @@ class Block:
     line: int
     code: str
     needs: tuple[str, ...]
+    file: str | None
+    shell: bool
 
 
 def pages() -> list[Path]:
@@ -39,7 +45,9 @@ def blocks_of(page: Path) -> Iterator[Block]:
     text = page.read_text()
     for found in BLOCK.finditer(text):
         needs = tuple(name.strip() for name in (found["needs"] or "").split(",") if name.strip())
-        yield Block(text[: found.start("code")].count("\n") + 1, found["code"], needs)
+        code = found["code"] or found["shell"]
+        line = text[: found.end() - len(code) - len("```")].count("\n") + 1
+        yield Block(line, code, needs, found["file"], found["shell"] is not None)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -50,19 +58,43 @@ def test_of_the_blocks_of_a_page_in_order(
     request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     module = ModuleType(f"blocks_of_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     names = vars(module)
 
     for block in blocks_of(page):
         names.update((need, request.getfixturevalue(need)) for need in block.needs)
+        if block.shell:
+            _run(block.code)
+            continue
+        if block.file is not None:
+            Path(block.file).write_text(block.code)
+            continue
         tree = ast.parse(block.code, str(page))
         ast.increment_lineno(tree, block.line - 1)
         exec(compile(tree, str(page), "exec"), names)
 
-    for value in names.values():
-        if isinstance(value, sa.Engine):
-            value.dispose()
+    written = [block.file.removesuffix(".py") for block in blocks_of(page) if block.file]
+    imported = [vars(sys.modules.pop(name)) for name in written if name in sys.modules]
+    for made in [names, *imported]:
+        for value in made.values():
+            if isinstance(value, sa.Engine):
+                value.dispose()
+
+
+def _run(commands: str) -> None:
+    """As a user's shell does, in which the environment of this Python is active."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_first_example_of_the_readme_is_among_them() -> None:

@@ -1,0 +1,127 @@
+"""What a database has of our guards, compared with what it should have.
+
+Triggers and functions are compared by content: on SQLite by their texts, on PostgreSQL by what its
+catalogs say, and where it keeps a body in parsed form, with the same body parsed again.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from spry_sqla.schema import triggers
+from spry_sqla.schema.names import shared_name
+from spry_sqla.schema.triggers import (
+    EPOCHS_TABLE,
+    FORMAT_TABLE,
+    POSTGRESQL_GUARDS,
+    REFUSE_FUNCTION,
+    TRANSACTION_FUNCTION,
+    mark_of,
+    path_of,
+    placed,
+    sqlite_guards,
+)
+
+
+def guarded(connection: sa.Connection, schema: str | None, table: str) -> bool:
+    """Whether a table, whatever its name, has a guard as ours do: it is one of ours."""
+    if connection.dialect.name == "sqlite":
+        texts = _sqlite_triggers(connection, schema, table).values()
+        return any("is append-only: UPDATE is refused" in text for text in texts)
+    return "spry_refuse" in _postgresql_triggers(connection, path_of(schema, table))
+
+
+def guards_differ(table: sa.Table, connection: sa.Connection) -> bool:
+    """Whether the guards of a table that is there are missing or not what they should be."""
+    if connection.dialect.name == "sqlite":
+        return _sqlite_differ(table, connection)
+    return _postgresql_differ(table, connection)
+
+
+# SQLite -----------------------------------------------------------------------------------------
+
+
+def _sqlite_differ(table: sa.Table, connection: sa.Connection) -> bool:
+    there = _sqlite_triggers(connection, placed(table, connection).schema, table.name)
+    return any(
+        there.get(name) != f"CREATE TRIGGER {path_of(None, name)} {body}"
+        for name, body in sqlite_guards(table).items()
+    ) or _lacks_first_row(table, connection)
+
+
+def _sqlite_triggers(connection: sa.Connection, schema: str | None, table: str) -> dict[str, str]:
+    master = path_of(schema, "sqlite_master").replace(":", r"\:")
+    rows = connection.execute(
+        sa.text(f"SELECT name, sql FROM {master} WHERE type = 'trigger' AND tbl_name = :name"),  # noqa: S608
+        {"name": table},
+    )
+    return dict(iter(rows))
+
+
+# PostgreSQL -------------------------------------------------------------------------------------
+
+_LEVELS = {"STATEMENT": 0, "ROW": 1}
+_ACTIONS = {"DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
+_BEFORE = 2
+"""Bits of `pg_trigger.tgtype`. Source: src/include/catalog/pg_trigger.h of PostgreSQL."""
+
+
+def _postgresql_differ(table: sa.Table, connection: sa.Connection) -> bool:
+    on = placed(table, connection)
+    refuse = on.shared(REFUSE_FUNCTION)
+    wanted = {
+        name: (
+            _LEVELS[level] | _BEFORE | sum(_ACTIONS[action] for action in actions.split(" OR ")),
+            "A",
+            connection.scalar(sa.text("SELECT to_regproc(:path)::oid::bigint"), {"path": refuse}),
+        )
+        for name, (actions, level) in POSTGRESQL_GUARDS.items()
+    }
+    there = _postgresql_triggers(connection, on.sql)
+    if any(there.get(name) != guard for name, guard in wanted.items()):
+        return True
+    return _function_differs(table, connection) or _lacks_first_row(table, connection)
+
+
+def _postgresql_triggers(connection: sa.Connection, path: str) -> dict[str, tuple[Any, ...]]:
+    rows = connection.execute(
+        sa.text(
+            "SELECT tgname, tgtype::integer, tgenabled::text, tgfoid::bigint "
+            "FROM pg_catalog.pg_trigger WHERE tgrelid = to_regclass(:path) AND NOT tgisinternal"
+        ),
+        {"path": path},
+    )
+    return {name: (kind, enabled, function) for name, kind, enabled, function in rows}
+
+
+def _function_differs(table: sa.Table, connection: sa.Connection) -> bool:
+    function = {FORMAT_TABLE: REFUSE_FUNCTION, EPOCHS_TABLE: TRANSACTION_FUNCTION}.get(
+        mark_of(table).kind
+    )
+    if function is None:
+        return False
+    on = placed(table, connection)
+    path = on.shared(function)
+    # What the server makes of the same text, which it writes its own way: made, and undone.
+    probe = path_of("pg_temp", shared_name("", function))
+    text = next(text for text in triggers.after(on, connection.dialect) if path in text)
+    with connection.begin_nested() as savepoint:
+        connection.execute(sa.DDL(text.replace(path, probe, 1).replace("%", "%%")))  # type: ignore[no-untyped-call]
+        bodies = [connection.execute(_BODY, {"path": each}).first() for each in (path, probe)]
+        savepoint.rollback()
+    return bodies[0] != bodies[1]
+
+
+_BODY = sa.text(
+    "SELECT prosrc, pg_get_function_sqlbody(oid), provolatile, prorettype::bigint "
+    "FROM pg_catalog.pg_proc WHERE oid = to_regproc(:path)"
+)
+
+
+# Both -------------------------------------------------------------------------------------------
+
+
+def _lacks_first_row(table: sa.Table, connection: sa.Connection) -> bool:
+    if mark_of(table).kind not in (FORMAT_TABLE, EPOCHS_TABLE):
+        return False
+    return connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0

@@ -1,0 +1,262 @@
+"""`alembic revision --autogenerate` in a user's project: what it writes, and what that makes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+import spry_sqla as spry
+from tests.migrations.project import Failed, Project, contents, model
+
+Start = Callable[..., Project]
+
+
+@pytest.fixture
+def start(tmp_path: Path, database_url: str) -> Start:
+    """Begins a project, on an empty database of each kind in turn."""
+
+    def start(text: str, template: str = "generic") -> Project:
+        project = Project(tmp_path, database_url, template)
+        project.write(text)
+        return project
+
+    return start
+
+
+def engine_of(project: Project) -> sa.Engine:
+    return sa.create_engine(project.url, poolclass=sa.NullPool)
+
+
+def as_created(project: Project) -> str:
+    """What `create_all` of host and domain makes in the database, emptied before."""
+    project.alembic("downgrade", "base")
+    engine, module = engine_of(project), project.module()
+    module.Base.metadata.create_all(engine)
+    module.domain.metadata.create_all(engine)
+    made = contents(project.url)
+    module.domain.metadata.drop_all(engine)
+    module.Base.metadata.drop_all(engine)
+    return made
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["own metadata", "the host's metadata"])
+def test_a_migration_makes_what_create_all_makes(start: Start, within: bool) -> None:
+    project = start(model("Player", "Team", within=within))
+    if within:
+        project.edit("[Base.metadata, domain.metadata]", "Base.metadata")
+    before = contents(project.url)
+
+    commands = project.migrate()
+
+    assert commands.count("op.create_actor_tables(") == 2
+    assert commands.count("op.drop_actor_tables(") == 2
+    assert commands.count("op.create_spry_tables(") == 1
+    migrated = contents(project.url)
+    project.alembic("downgrade", "base")
+    assert contents(project.url) == before
+    project.alembic("upgrade", "head")
+    assert contents(project.url) == migrated
+    assert as_created(project) == migrated
+
+
+@pytest.mark.thorough
+def test_the_library_works_on_what_a_migration_made(start: Start) -> None:
+    project = start(model("Player"))
+    project.migrate()
+    module = project.module()
+
+    players = spry.Storage(engine_of(project), module.domain).repository(module.Player)
+
+    assert players.handle(module.MakePlayer("Ada")).unwrap() == module.Player("Ada")
+    assert players.fetch(name="Ada") == module.Player("Ada")
+
+
+@pytest.mark.thorough
+def test_with_a_schema(tmp_path: Path, postgres_url: str) -> None:
+    """Alembic looks into other schemas only where it is told to; ours are found all the same."""
+    project = Project(tmp_path, postgres_url)
+    project.write(model("Player", schema="Facts", prefix="x%_"))
+
+    assert "schema='Facts', prefix='x%_'" in project.migrate()
+
+    migrated = contents(project.url)
+    assert as_created(project) == migrated
+    project.configure("include_schemas=True")
+    project.alembic("upgrade", "head")
+    project.alembic("check")
+
+
+@pytest.mark.thorough
+def test_a_new_actor_adds_its_tables_alone(start: Start) -> None:
+    project = start(model("Player"))
+    project.migrate()
+    project.write(model("Player", "Team"))
+
+    commands = project.migrate()
+
+    assert commands.count("op.") == 2
+    assert "op.create_actor_tables('Team'" in commands
+    assert "op.drop_actor_tables('Team'" in commands
+
+
+def test_an_actor_that_is_gone_keeps_its_tables(start: Start) -> None:
+    project = start(model("Player", "Team"))
+    project.migrate()
+    before = contents(project.url)
+    project.write(model("Player"))
+
+    project.alembic("check")
+
+    assert "op." not in project.revision()
+    assert contents(project.url) == before
+
+
+@pytest.mark.thorough
+def test_all_of_a_domain_gone_keeps_its_tables(start: Start) -> None:
+    project = start(model("Player"))
+    project.migrate()
+    project.write(model())
+    project.alembic("check")
+
+
+def test_a_renamed_actor_keeps_its_rows(start: Start) -> None:
+    project = start(model("Player"))
+    project.migrate()
+    module = project.module()
+    players = spry.Storage(engine_of(project), module.domain).repository(module.Player)
+    players.handle(module.MakePlayer("Ada"))
+    before = contents(project.url)
+    project.write(model("Hero<Player"))
+
+    commands = project.migrate()
+
+    assert "op.rename_actor_tables('Player', 'Hero', format=1)" in commands
+    assert "op.rename_actor_tables('Hero', 'Player', format=1)" in commands
+    assert commands.count("op.") == 2
+    renamed = project.module()
+    heroes = spry.Storage(engine_of(project), renamed.domain).repository(renamed.Hero)
+    assert heroes.fetch(name="Ada") == renamed.Hero("Ada")
+    assert heroes.handle(renamed.MakeHero("Ada")).unwrap() == renamed.Hero("Ada")
+    assert len(list(heroes.history(name="Ada"))) == 2
+    project.alembic("downgrade", "-1")
+    assert contents(project.url) == before
+
+
+@pytest.mark.thorough
+def test_tables_of_others_are_left_alone(start: Start) -> None:
+    """A table of the host that is gone is still dropped, and only that one."""
+    project = start(model("Player"))
+    project.migrate()
+    with engine_of(project).begin() as connection:
+        connection.execute(sa.text("CREATE TABLE player_notes (id INTEGER PRIMARY KEY)"))
+
+    commands = project.migrate()
+
+    assert "op.drop_table('player_notes')" in commands
+    assert "op.create_table('player_notes'" in commands
+    assert "player_events" not in commands
+    assert "actor_tables" not in commands
+
+
+@pytest.mark.thorough
+def test_two_domains_in_one_database(start: Start) -> None:
+    two = model("Player") + model("Player", prefix="b_").replace("domain =", "other =").replace(
+        "class Base", "class Others"
+    ).replace("class Customer(Base)", "class Supplier(Others)").replace('"customer"', '"supplier"')
+    project = start(two.replace("Others.metadata", "Base.metadata"))
+    project.edit("import Base, domain", "import Base, Others, domain, other")
+    project.edit("domain.metadata]", "domain.metadata, Others.metadata, other.metadata]")
+
+    commands = project.migrate()
+
+    assert "op.create_actor_tables('Player', prefix='b_', format=1)" in commands
+    assert commands.count("op.create_spry_tables(") == 2
+    project.alembic("downgrade", "base")
+    project.alembic("upgrade", "head")
+    project.alembic("check")
+
+
+HARM = {
+    "sqlite": [
+        'DROP TRIGGER "player_events_no_update"',
+        'DROP TRIGGER "player_id_map_no_replace"',
+    ],
+    "postgresql": [
+        "DROP TRIGGER spry_refuse_row ON player_events",
+        "ALTER TABLE player_commands ENABLE TRIGGER spry_refuse",
+        "ALTER TABLE player_links DISABLE TRIGGER spry_refuse_row",
+    ],
+}
+SHARED_HARM = {
+    "sqlite": ['DROP TRIGGER "spry_format_no_delete"'],
+    "postgresql": [
+        "CREATE OR REPLACE FUNCTION spry_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        "CREATE OR REPLACE FUNCTION spry_transaction() RETURNS bigint LANGUAGE sql STABLE RETURN 1",
+    ],
+}
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["an actor's", "the shared tables'"])
+def test_guards_that_a_hand_has_changed_are_made_anew(start: Start, shared: bool) -> None:
+    project = start(model("Player"))
+    project.migrate()
+    before = contents(project.url)
+    kind = sa.make_url(project.url).get_backend_name()
+    wanted = "create_spry_guards(format=1)" if shared else "create_actor_guards('Player', format=1)"
+    for harm in (SHARED_HARM if shared else HARM)[kind]:
+        with engine_of(project).begin() as connection:
+            connection.execute(sa.text(harm))
+        with pytest.raises(Failed, match="create_spry_guards" if shared else "create_actor_guards"):
+            project.alembic("check")
+
+        assert f"op.{wanted}" in project.migrate()
+        assert contents(project.url) == before
+
+
+def test_guards_of_a_changed_text_are_made_anew_on_sqlite(tmp_path: Path, sqlite_url: str) -> None:
+    project = Project(tmp_path, sqlite_url)
+    project.write(model("Player"))
+    project.migrate()
+    before = contents(project.url)
+    with engine_of(project).begin() as connection:
+        connection.execute(sa.text('DROP TRIGGER "player_events_no_delete"'))
+        connection.execute(sa.text(
+            'CREATE TRIGGER "player_events_no_delete" BEFORE DELETE ON "player_events" '
+            "BEGIN SELECT 1; END"
+        ))  # fmt: skip
+
+    project.migrate()
+
+    assert contents(project.url) == before
+
+
+@pytest.mark.thorough
+def test_in_batch_mode(start: Start) -> None:
+    project = start(model("Player"))
+    project.configure("render_as_batch=True")
+
+    project.migrate()
+
+    migrated = contents(project.url)
+    assert as_created(project) == migrated
+
+
+@pytest.mark.thorough
+def test_types_and_defaults_are_compared_and_clean(start: Start) -> None:
+    project = start(model("Player"))
+    project.configure("compare_type=True, compare_server_default=True")
+    project.migrate()
+
+
+@pytest.mark.thorough
+def test_what_the_host_leaves_out_is_left_out(start: Start) -> None:
+    project = start(model("Player", "Team"))
+    project.configure(
+        "include_object=lambda item, name, kind, *_: not (name or '').startswith('team')"
+    )
+
+    commands = project.migrate()
+
+    assert "create_actor_tables('Player'" in commands
+    assert "Team" not in commands
