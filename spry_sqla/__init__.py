@@ -39,6 +39,7 @@ from spry_sqla.model import (
 from spry_sqla.repository import AsyncRepository, Repository
 from spry_sqla.sql.lending import sqlite_engine
 from spry_sqla.storage import AsyncMemoryStorage, AsyncStorage, MemoryStorage, Storage
+from spry_sqla.transactions import AsyncTransaction, Joined, JoinedAsync, Transaction
 
 __all__ = [
     "Actor",
@@ -46,6 +47,7 @@ __all__ = [
     "AsyncMemoryStorage",
     "AsyncRepository",
     "AsyncStorage",
+    "AsyncTransaction",
     "ClockTooFarAhead",
     "Command",
     "ConcurrencyError",
@@ -57,6 +59,8 @@ __all__ = [
     "HistoryEntry",
     "Identifiers",
     "IdentifiersTaken",
+    "Joined",
+    "JoinedAsync",
     "KeyReused",
     "MemoryStorage",
     "NotRegistered",
@@ -73,6 +77,7 @@ __all__ = [
     "StoredDataError",
     "TablesMissing",
     "TablesOutdated",
+    "Transaction",
     "UnknownType",
     "UnreadableContent",
     "UnusableIdentifiers",

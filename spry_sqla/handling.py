@@ -105,7 +105,7 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
     waits = pauses(first=0.001, longest=0.25)
     doubtful: dict[str, list[Results[A]]] = {}
     broken = 0
-    for _ in range(context.attempts):
+    for attempt in range(1, context.attempts + 1):
         batch = yield from _loaded(context, envelopes)
         if doubtful:
             # After the load: what is not there now was not in what was loaded either.
@@ -121,7 +121,8 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
             case Appended():
                 return results
             case Conflict():
-                yield next(waits)
+                if attempt < context.attempts:
+                    yield next(waits)
             case Unavailable(error, nothing_stored):
                 if not nothing_stored:
                     doubtful[writes.commands[0].id] = results
@@ -131,10 +132,13 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
                 yield next(waits)
     if doubtful:
         raise _in_doubt(context)
+    kind = context.kind.cls.__qualname__
     raise ConcurrencyError(
-        f"other writers to {context.kind.cls.__qualname__} were first at each of "
-        f"{context.attempts} attempts, and nothing was stored; handle the command again, or give "
-        "the storage more attempts="
+        f"another writer to {kind} was first, and nothing of the command was stored; handle it "
+        "again, in a new transaction where this one has read what the other has changed"
+        if context.attempts == 1
+        else f"other writers to {kind} were first at each of {context.attempts} attempts, and "
+        "nothing was stored; handle the command again, or give the storage more attempts="
     )
 
 

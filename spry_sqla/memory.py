@@ -9,10 +9,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from operator import attrgetter
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Any
 
 from spry_sqla.domain import Domain
+from spry_sqla.errors import StorageUnavailable
 from spry_sqla.operations import (
     NO_ID,
     Append,
@@ -47,9 +48,13 @@ class Journal:
         """Remember how to undo what was just done."""
         self._undo.append(undo)
 
-    def roll_back(self) -> None:
-        """Undo everything, the last first."""
-        while self._undo:
+    def mark(self) -> int:
+        """Where to roll back to."""
+        return len(self._undo)
+
+    def roll_back(self, mark: int = 0) -> None:
+        """Undo everything since a mark, the last first."""
+        while len(self._undo) > mark:
             self._undo.pop()()
 
     def forget(self) -> None:
@@ -259,21 +264,69 @@ class MemoryAdapter:
     def __init__(self, domain: Domain) -> None:
         self._journal = Journal()
         self._lock = Lock()
+        self._owner: int | None = None
         self._stores = {kind.name: MemoryStores(self._journal) for kind in domain.actors}
 
     def perform(self, operation: Read | Append) -> Any:
-        """Answer one operation."""
-        stores = self._stores[operation.actor]
+        """Answer one operation. Raises StorageUnavailable within a transaction of this thread."""
+        self._refuse_owner()
         with self._lock:
-            if not isinstance(operation, Append):
-                return read(stores, operation)
-            try:
-                append(stores, operation)
-            except KeyTaken:
-                self._journal.roll_back()
-                return Conflict()
-            except BaseException:
-                self._journal.roll_back()
-                raise
+            answer = self.answer(operation)
             self._journal.forget()
-            return Appended()
+            return answer
+
+    def answer(self, operation: Read | Append) -> Any:
+        """Answer one operation in the transaction that has begun."""
+        stores = self._stores[operation.actor]
+        if not isinstance(operation, Append):
+            return read(stores, operation)
+        mark = self._journal.mark()
+        try:
+            append(stores, operation)
+        except KeyTaken:
+            self._journal.roll_back(mark)
+            return Conflict()
+        except BaseException:
+            self._journal.roll_back(mark)
+            raise
+        return Appended()
+
+    def begin(self) -> None:
+        """Begin a transaction; others wait until it ends."""
+        self._refuse_owner()
+        self._lock.acquire()
+        self._owner = get_ident()
+
+    def commit(self) -> None:
+        """End it, and keep what was done."""
+        self.keep()
+        self._end()
+
+    def rollback(self) -> None:
+        """End it, and undo what was done."""
+        self.undo()
+        self._end()
+
+    def keep(self) -> None:
+        """Keep what was answered."""
+        self._journal.forget()
+
+    def undo(self) -> None:
+        """Undo what was answered."""
+        self._journal.roll_back()
+
+    def _end(self) -> None:
+        self._owner = None
+        self._lock.release()
+
+    def _refuse_owner(self) -> None:
+        if self._owner == get_ident():
+            raise in_own_transaction()
+
+
+def in_own_transaction() -> StorageUnavailable:
+    """The error for work that would wait for a transaction that waits for it."""
+    return StorageUnavailable(
+        "the storage is locked by a transaction that the application has open around this call; "
+        "use the repositories of the transaction"
+    )

@@ -4,204 +4,64 @@ A storage answers the operations that the logic yields. It makes no tables, hold
 application decides, and closes nothing that is not its own.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import sqlalchemy as sa
 
-from spry_sqla.clock import process_clock
+from spry_sqla.base import Awaited, Plain, Settings
 from spry_sqla.domain import Domain
-from spry_sqla.errors import DefinitionError, StorageClosed, StorageError
+from spry_sqla.errors import StorageError
 from spry_sqla.memory import MemoryAdapter
-from spry_sqla.operations import Append, Operation, Pause, Read
-from spry_sqla.reading import Context
-from spry_sqla.repository import AsyncRepository, Repository
-from spry_sqla.sql.adapter import SqlAdapter
+from spry_sqla.memory_turns import MemoryTurns
+from spry_sqla.operations import Append, Read
+from spry_sqla.sql.joining import Adapters, AsyncJoiner, Joiner, checked
 from spry_sqla.sql.lending import AsyncLender, Lender, ThreadLender
+from spry_sqla.sql.sqlite import keep_savepoints
 from spry_sqla.sql.statements import SchemaMap
+from spry_sqla.sql.units import AsyncUnit, SqlUnit, ThreadUnit
+from spry_sqla.transactions import (
+    AsyncTransaction,
+    Joined,
+    JoinedAsync,
+    Transaction,
+)
 
 if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-A = TypeVar("A")
+    from spry_sqla.sql.joining import AsyncTransacted, Transacted
 
 
-class Settings(TypedDict, total=False):
-    """What every storage takes by keyword.
-
-    `origin` names the replica that the database is (default "main"); `attempts` is how often a
-    command decides at most when other writers are first (default 50); `max_clock_ahead` is how
-    many seconds in the future a stored id is believed (default 60.0).
-    """
-
-    origin: str
-    attempts: int
-    max_clock_ahead: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    origin: str = "main"
-    attempts: int = 50
-    max_clock_ahead: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not _is_name(self.origin):
-            raise DefinitionError(
-                "origin= must be a name of letters, digits, dots, hyphens and underscores"
-            )
-        if not _is_number(self.attempts, int) or self.attempts < 1:
-            raise DefinitionError("attempts= must be a whole number from 1")
-        if not _is_number(self.max_clock_ahead, int, float) or not self.max_clock_ahead >= 0:
-            raise DefinitionError("max_clock_ahead= must be seconds, at least 0.0")
-
-
-def _is_name(value: object) -> bool:
-    return (
-        isinstance(value, str)
-        and value != ""
-        and all(char.isalnum() or char in "._-" for char in value)
-    )
-
-
-def _is_number(value: object, *kinds: type) -> bool:
-    return type(value) in kinds
-
-
-class _Base:
-    """What all storages share: the domain, the settings, open or closed."""
-
-    def __init__(self, domain: Domain, settings: Settings) -> None:
-        if unknown := settings.keys() - Settings.__annotations__.keys():
-            known = ", ".join(Settings.__annotations__)
-            raise DefinitionError(f"a storage has no setting {min(unknown)!r}; it has {known}")
-        self.domain = domain
-        self._settings = _Checked(**settings)
-        self._closed = False
-
-    @property
-    def origin(self) -> str:
-        """The name of the replica that this storage writes as."""
-        return self._settings.origin
-
-    def _context(self, actor: type[A]) -> Context[A]:
-        return Context(
-            self.domain,
-            self.domain.actor(actor),
-            self._settings.origin,
-            process_clock,
-            self._settings.attempts,
-            self._settings.max_clock_ahead,
-        )
-
-    def _refuse_closed(self) -> None:
-        if self._closed:
-            raise StorageClosed(
-                f"this {type(self).__name__} was closed; open a new one on the same engine"
-            )
-
-
-class _Plain(_Base):
-    def __init__(
-        self, domain: Domain, settings: Settings, answer: Callable[[Read | Append], Any]
-    ) -> None:
-        super().__init__(domain, settings)
-        self._answer = answer
-
-    def repository(self, actor: type[A]) -> Repository[A]:
-        """The repository of an actor type. Raises NotRegistered."""
-        return Repository(self._context(actor), self._perform)
-
-    def close(self) -> None:
-        """Refuse further work. An engine stays open: it is the application's."""
-        self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _perform(self, operation: Operation) -> Any:
-        self._refuse_closed()
-        if isinstance(operation, Pause):
-            time.sleep(operation.seconds)
-            return None
-        return self._answer(operation)
-
-
-class _Awaited(_Base):
-    def __init__(
-        self, domain: Domain, settings: Settings, answer: Callable[[Read | Append], Awaitable[Any]]
-    ) -> None:
-        super().__init__(domain, settings)
-        self._answer = answer
-
-    def repository(self, actor: type[A]) -> AsyncRepository[A]:
-        """The repository of an actor type. Raises NotRegistered."""
-        return AsyncRepository(self._context(actor), self._perform)
-
-    async def check(self) -> None:
-        """See that the storage can work; it does so by itself before it first works."""
-        self._refuse_closed()
-
-    async def close(self) -> None:
-        """Refuse further work. An engine stays open: it is the application's."""
-        self._closed = True
-
-    async def __aenter__(self) -> Self:
-        await self.check()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def _perform(self, operation: Operation) -> Any:
-        self._refuse_closed()
-        if isinstance(operation, Pause):
-            await asyncio.sleep(operation.seconds)
-            return None
-        return await self._answer(operation)
-
-
-class MemoryStorage(_Plain):
+class MemoryStorage(Plain):
     """Everything in the memory of this process: for an application's unit tests.
 
     It takes what the other storages take and refuses what they refuse. Threads may share one.
     """
 
     def __init__(self, domain: Domain, **settings: Unpack[Settings]) -> None:
-        super().__init__(domain, settings, MemoryAdapter(domain).perform)
+        self._adapter = MemoryAdapter(domain)
+        super().__init__(domain, settings, self._adapter.perform)
+
+    def transaction(self, *, retry: int = 0) -> Transaction:
+        """See `Storage.transaction`. Other threads wait until it ends."""
+        return Transaction(self, lambda: self._adapter, retry)
 
 
-class AsyncMemoryStorage(_Awaited):
+class AsyncMemoryStorage(Awaited):
     """As `MemoryStorage`, awaited."""
 
     def __init__(self, domain: Domain, **settings: Unpack[Settings]) -> None:
-        adapter = MemoryAdapter(domain)
+        self._turns = MemoryTurns(MemoryAdapter(domain))
+        super().__init__(domain, settings, self._turns.perform)
 
-        async def answer(operation: Read | Append) -> Any:
-            return adapter.perform(operation)
+    def transaction(self, *, retry: int = 0) -> AsyncTransaction:
+        """See `AsyncStorage.transaction`. Other tasks wait until it ends."""
+        return AsyncTransaction(self, lambda: self._turns, retry)
 
-        super().__init__(domain, settings, answer)
 
-
-class Storage(_Plain):
+class Storage(Plain):
     """A domain on a SQLAlchemy Engine, PostgreSQL or SQLite. Threads may share one.
 
     Raises StorageUnavailable when the database cannot be reached, TablesMissing or TablesOutdated
@@ -214,14 +74,35 @@ class Storage(_Plain):
                 f"Storage takes a sqlalchemy.Engine, and was given a {type(engine).__name__}; for "
                 "an AsyncEngine use AsyncStorage"
             )
-        adapter = SqlAdapter(domain, engine.dialect, schemas=_schemas(engine))
+        self._engine = engine
+        self._adapters = Adapters(domain, engine.dialect)
+        adapter = self._adapters.of(_schemas(engine))
         lender = Lender(engine)
         super().__init__(domain, settings, partial(lender.answer, adapter))
         lender.lend(adapter.check)
+        keep_savepoints(engine)
         domain.prepare()
 
+    def join(self, transaction: "Transacted") -> Joined:
+        """The repositories of this storage in the transaction of a Session or a Connection.
 
-class AsyncStorage(_Awaited):
+        What is handled there is stored when the caller commits. Raises StorageError for what cannot
+        be joined; for a connection in AUTOCOMMIT, or bound to another database, at its first use.
+        """
+        self._refuse_closed()
+        joiner = Joiner(self._engine, self._adapters, checked(transaction, awaited=False))
+        return Joined(self.domain, self.settings, joiner.answer)
+
+    def transaction(self, *, retry: int = 0) -> Transaction:
+        """Several commands in one transaction; see `Transaction`.
+
+        Raises DefinitionError for a `retry` that is no whole number from 0.
+        """
+        self._refuse_closed()
+        return Transaction(self, lambda: SqlUnit(self._engine, self._adapters), retry)
+
+
+class AsyncStorage(Awaited):
     """As `Storage`, awaited, on an AsyncEngine or a plain Engine. Tasks may share one.
 
     On an AsyncEngine each operation is one `run_sync`: right for PostgreSQL. On a plain Engine it
@@ -235,16 +116,22 @@ class AsyncStorage(_Awaited):
     ) -> None:
         super().__init__(domain, settings, self._checked_answer)
         self._lender: AsyncLender | ThreadLender
+        self._make_unit: Callable[[], ThreadUnit | AsyncUnit]
+        self._adapters = Adapters(domain, engine.dialect)
         if isinstance(engine, sa.Engine):
+            self._plain = engine
             self._lender = ThreadLender(engine)
+            self._make_unit = partial(ThreadUnit, engine, self._adapters)
         elif isinstance(getattr(engine, "sync_engine", None), sa.Engine):
+            self._plain = engine.sync_engine
             self._lender = AsyncLender(engine)
+            self._make_unit = partial(AsyncUnit, engine, self._adapters)
         else:
             raise StorageError(
                 "AsyncStorage takes an AsyncEngine or an Engine of SQLAlchemy, and was given a "
                 f"{type(engine).__name__}"
             )
-        self._adapter = SqlAdapter(domain, engine.dialect, schemas=_schemas(engine))
+        self._adapter = self._adapters.of(_schemas(engine))
         self._checked = False
 
     async def check(self) -> None:
@@ -254,8 +141,20 @@ class AsyncStorage(_Awaited):
         """
         self._refuse_closed()
         await self._lender.lend(self._adapter.check)
+        keep_savepoints(self._plain)
         self.domain.prepare()
         self._checked = True
+
+    def join(self, transaction: "AsyncTransacted") -> JoinedAsync:
+        """See `Storage.join`; of an AsyncSession or an AsyncConnection."""
+        self._refuse_closed()
+        joiner = AsyncJoiner(self._plain, self._adapters, checked(transaction, awaited=True))
+        return JoinedAsync(self.domain, self.settings, joiner.answer)
+
+    def transaction(self, *, retry: int = 0) -> AsyncTransaction:
+        """See `Storage.transaction`."""
+        self._refuse_closed()
+        return AsyncTransaction(self, self._make_unit, retry)
 
     async def _checked_answer(self, operation: Read | Append) -> Any:
         if not self._checked:

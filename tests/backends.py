@@ -22,12 +22,12 @@ from alembic.operations import Operations
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import spry_sqla as spry
+from spry_sqla.base import Settings
 from spry_sqla.domain import ActorKind
 from spry_sqla.memory import MemoryAdapter
 from spry_sqla.operations import Append, Read
 from spry_sqla.sql.adapter import SqlAdapter
 from spry_sqla.sql.lending import Lender
-from spry_sqla.storage import Settings
 
 _STORES = {"commands": "commands", "events": "events", "id_map": "maps", "snapshots": "snapshots"}
 A = TypeVar("A")

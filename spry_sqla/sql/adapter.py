@@ -4,6 +4,7 @@ An operation is a function of a connection checked out of a pool, plain or (unde
 asynchronous: SQLAlchemy gives both one shape. What a connection was, it is again afterwards.
 """
 
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from spry_sqla.domain import Domain
 from spry_sqla.errors import (
+    ConcurrencyError,
     StorageError,
     StorageFailure,
     StorageUnavailable,
@@ -85,6 +87,44 @@ class SqlAdapter:
             return Conflict()
         except Exception as error:  # noqa: BLE001  (sorted out there, and raised again)
             return self._outcome(connection, operation, error)
+
+    def perform_within(self, connection: PoolProxiedConnection, operation: Read | Append) -> Any:
+        """As `perform`, in a transaction that is open on the connection and stays open.
+
+        What an append has written is undone where it answers Conflict or raises.
+        """
+        of_actor = self._statements[operation.actor]
+        try:
+            if not isinstance(operation, Append):
+                return self._answer(connection, of_actor, operation)
+            self._append_within(connection, of_actor, operation)
+        except KeyTaken:
+            return Conflict()
+        except Exception as error:  # noqa: BLE001  (sorted out there, and raised again)
+            return self._outcome(connection, operation, error, ours=False)
+        return Appended()
+
+    def _append_within(
+        self, connection: PoolProxiedConnection, of_actor: Statements, operation: Append
+    ) -> None:
+        cursor = connection.cursor()
+        try:
+            self._flavor.begin_within(connection, cursor)
+            cursor.execute("SAVEPOINT spry_append")
+            try:
+                if self._append_fused:
+                    fused_postgresql.append(cursor, of_actor, operation)
+                else:
+                    append(SqlStores(cursor, of_actor), operation)
+            except BaseException:
+                # On a broken connection this fails, too, and the first error is what counts.
+                with suppress(Exception):
+                    cursor.execute("ROLLBACK TO SAVEPOINT spry_append")
+                    cursor.execute("RELEASE SAVEPOINT spry_append")
+                raise
+            cursor.execute("RELEASE SAVEPOINT spry_append")
+        finally:
+            cursor.close()
 
     def check(self, connection: PoolProxiedConnection) -> None:
         """See that every table is there, with its columns, in the format that this code reads.
@@ -177,8 +217,30 @@ class SqlAdapter:
             )
         return Appended()
 
+    def lost_at_commit(self, error: Exception) -> StorageError | ConcurrencyError | None:
+        """What a driver's error at the COMMIT of a transaction means; None where it is no driver's.
+
+        Where the connection broke, whether it was committed is not known.
+        """
+        dbapi: Any = self._dialect.dbapi
+        if not isinstance(error, dbapi.Error):
+            return None
+        if self._flavor.fault_of(error) in (Fault.DEADLOCK, Fault.TAKEN):
+            return ConcurrencyError(
+                "another transaction was first, and nothing of this one was stored; run it again"
+            )
+        return StorageUnavailable(
+            f"the transaction could not be committed ({self._flavor.describe(error)}), and whether "
+            "it was is not known if the connection broke; run it again with idempotency keys"
+        )
+
     def _outcome(
-        self, connection: PoolProxiedConnection, operation: Read | Append, error: Exception
+        self,
+        connection: PoolProxiedConnection,
+        operation: Read | Append,
+        error: Exception,
+        *,
+        ours: bool = True,
     ) -> Conflict | Unavailable:
         fault = self._fault(connection, error)
         if fault is None:
@@ -187,7 +249,7 @@ class SqlAdapter:
             return Conflict()
         failure = self._failure(fault, error, operation)
         if isinstance(failure, StorageUnavailable):
-            if fault is Fault.LOST:
+            if fault is Fault.LOST and ours:
                 connection.invalidate(error)
             failure.__cause__ = error
             return Unavailable(failure, nothing_stored=fault is not Fault.LOST)

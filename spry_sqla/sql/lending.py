@@ -22,6 +22,7 @@ from spry_sqla.errors import StorageError, StorageUnavailable
 from spry_sqla.operations import Append, Read, Unavailable
 from spry_sqla.sql import turns
 from spry_sqla.sql.adapter import SqlAdapter, exhausted, unavailable
+from spry_sqla.sql.sqlite import keep_savepoints
 from spry_sqla.sql.turns import Turns
 
 if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
@@ -48,7 +49,7 @@ class Lender:
         try:
             connection = self._engine.raw_connection()
         except Exception as error:  # noqa: BLE001  (what is not the pool's or the driver's is raised)
-            return Unavailable(_refused(self._engine, error), nothing_stored=True)
+            return Unavailable(refused(self._engine, error), nothing_stored=True)
         try:
             answer = adapter.perform(connection, operation)
         finally:
@@ -79,7 +80,7 @@ class Lender:
         try:
             connection = self._engine.raw_connection()
         except Exception as error:
-            raise _refused(self._engine, error) from error
+            raise refused(self._engine, error) from error
         try:
             if self._shared and _nested(connection) and turns.in_transaction(_driver(connection)):
                 raise turns.in_transaction_of_application()
@@ -144,7 +145,7 @@ class AsyncLender:
         try:
             await connection.start()
         except Exception as error:
-            raise _refused(self._engine.sync_engine, error) from error
+            raise refused(self._engine.sync_engine, error) from error
         try:
             if self._engine.dialect.driver == "aiosqlite":
                 driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -183,7 +184,8 @@ def sqlite_engine(database: str | os.PathLike[str] = ":memory:", **options: Any)
     A file is set to WAL, so that readers and a writer do not wait for each other, with every
     commit on the disk (`synchronous=FULL`). A database in memory lives as long as its engine, and
     has as many connections as the pool gives; its readers wait for a writer. A lock is waited for
-    up to 30 s. `options` go to `sqlalchemy.create_engine`.
+    up to 30 s. Savepoints are real ones (`begin_nested`). `options` go to
+    `sqlalchemy.create_engine`.
     """
     arguments = {"timeout": 30, "check_same_thread": False, **options.pop("connect_args", {})}
     name = os.fspath(database)
@@ -191,6 +193,7 @@ def sqlite_engine(database: str | os.PathLike[str] = ":memory:", **options: Any)
         return _engine_in_memory(connect_args=arguments, **options)
     url = sa.URL.create("sqlite", database=name)
     engine = sa.create_engine(url, connect_args=arguments, **options)
+    keep_savepoints(engine)
 
     @sa.event.listens_for(engine, "connect")
     def set_up(driver: Any, record: Any) -> None:
@@ -206,21 +209,23 @@ def _engine_in_memory(**options: Any) -> sa.Engine:
     name = f"file:/spry-{uuid.uuid4().hex}"
     url = sa.URL.create("sqlite", database=name, query={"vfs": "memdb", "uri": "true"})
     engine = sa.create_engine(url, **options)
+    keep_savepoints(engine)
     # The database ends with its last connection: this one is closed when the engine is collected.
     keeper = sqlite3.connect(f"{name}?vfs=memdb", uri=True, check_same_thread=False)
     finalize(engine, keeper.close)
     return engine
 
 
-def _refused(engine: sa.Engine, error: Exception) -> StorageUnavailable:
+def refused(engine: sa.Engine, error: Exception) -> StorageUnavailable:
+    """The error for a connection that could not be had. Raises what is not the driver's."""
     if isinstance(error, sa.exc.TimeoutError):  # waited for long enough: not to be tried again
         raise exhausted() from error
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     dbapi: Any = engine.dialect.dbapi
     if isinstance(cause, dbapi.Error | OSError):
-        refused = unavailable(type(cause).__name__)
-        refused.__cause__ = error
-        return refused
+        failure = unavailable(type(cause).__name__)
+        failure.__cause__ = error
+        return failure
     raise error
 
 

@@ -126,6 +126,15 @@ def write(connection: Any, work: Callable[[Any], None]) -> None:
             cursor.close()
 
 
+def begin_within(connection: Any, cursor: Any) -> None:
+    """The driver begins by itself."""
+
+
+def autocommits(driver: Any) -> bool:
+    """Whether each statement on a connection is a transaction."""
+    return bool(driver.autocommit)
+
+
 def _gone(driver: Any) -> bool:
     return bool(_unwrapped(driver).closed)
 

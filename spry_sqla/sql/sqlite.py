@@ -50,6 +50,8 @@ def fault_of(error: BaseException) -> Fault:
     message = str(error)
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
+    if code == sqlite3.SQLITE_BUSY_SNAPSHOT:  # read before another wrote; only in a caller's
+        return Fault.DEADLOCK
     if message.startswith("UNIQUE constraint failed"):
         return Fault.TAKEN
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or "is locked" in message:
@@ -101,6 +103,44 @@ def write(connection: Any, work: Callable[[Any], None]) -> None:
     finally:
         if was_open:
             cursor.execute("BEGIN")
+        cursor.close()
+
+
+def begin_within(connection: Any, cursor: Any) -> None:
+    """Begin the caller's transaction where the driver has not: before a SAVEPOINT it would not.
+
+    Then a savepoint that is released would be committed. An IMMEDIATE one waits its turn here.
+    """
+    if not in_transaction(connection):
+        cursor.execute("BEGIN IMMEDIATE")
+
+
+def in_transaction(connection: Any) -> bool:
+    """Whether a transaction is open on a connection of sqlite3 or aiosqlite."""
+    return bool(connection.driver_connection.in_transaction)
+
+
+def autocommits(driver: Any) -> bool:
+    """Not to be seen on the driver: with `isolation_level=None` SQLAlchemy may begin by events."""
+    return False
+
+
+def keep_savepoints(engine: sa.Engine) -> None:
+    """Let the savepoints of an engine be what they are elsewhere.
+
+    The sqlite3 module begins a transaction before INSERT, UPDATE and DELETE, and not before
+    SAVEPOINT: the release of the first savepoint then commits, in secret. Here one is begun before
+    it, as late as can be; nothing else changes for the application.
+    https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
+    """
+    if engine.dialect.name == NAME and not sa.event.contains(engine, "savepoint", _begin_first):
+        sa.event.listen(engine, "savepoint", _begin_first)
+
+
+def _begin_first(connection: sa.Connection, _name: str) -> None:
+    if not in_transaction(connection.connection):
+        cursor = connection.connection.cursor()
+        cursor.execute("BEGIN")
         cursor.close()
 
 

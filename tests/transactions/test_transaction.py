@@ -1,0 +1,277 @@
+"""`storage.transaction()`: several commands on several actors, all of them or none."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import spry_sqla as spry
+from tests.domains.player import CreatePlayer, Player
+from tests.faults.domain import Add, Added, Counter
+from tests.processes import in_threads
+from tests.transactions.shop import PlainApp, domain
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def storage(request: pytest.FixtureRequest) -> Iterator[Any]:
+    if request.param == "memory":
+        yield spry.MemoryStorage(domain)
+        return
+    name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    with closing(PlainApp(request.getfixturevalue(name))) as app:
+        yield app.storage
+
+
+def test_all_commands_are_stored(storage: spry.Storage) -> None:
+    with storage.transaction() as transaction:
+        counters = transaction.repository(Counter)
+        counters.handle(Add("a", 1))
+        counters.handle(Add("b", 2))
+        counters.handle(Add("a", 3))
+        assert counters.fetch(name="a").total == 4
+        assert transaction.repository(Player).handle(CreatePlayer("Ada")).ok
+    counters = storage.repository(Counter)
+    assert [counters.fetch(name=name).total for name in "ab"] == [4, 2]
+    assert storage.repository(Player).exists(name="Ada")
+    assert [entry.version for entry in counters.history(name="a")] == [1, 2]
+
+
+class Oops(Exception):
+    pass
+
+
+def test_or_none(storage: spry.Storage) -> None:
+    storage.repository(Counter).handle(Add("a", 1))
+    with pytest.raises(Oops), storage.transaction() as transaction:
+        transaction.repository(Counter).handle(Add("a", 10))
+        transaction.repository(Counter).handle(Add("b", 10), idempotency_key="k")
+        transaction.repository(Player).handle(CreatePlayer("Ada"))
+        raise Oops
+    counters = storage.repository(Counter)
+    assert [counters.fetch(name=name).total for name in "ab"] == [1, 0]
+    assert not storage.repository(Player).exists(name="Ada")
+    assert list(counters.actors()) == [{"name": "a"}]
+    assert counters.handle(Add("b", 3), idempotency_key="k").unwrap().total == 3
+
+
+def test_a_decorated_function_runs_again_as_a_whole(storage: spry.Storage) -> None:
+    """Money moves between two counters by several threads: nothing is lost, nothing doubled."""
+    runs = []
+
+    @storage.transaction(retry=200)
+    def move(transaction: spry.Joined, by: int) -> int:
+        runs.append(by)
+        counters = transaction.repository(Counter)
+        left = counters.handle(Add("left", -by)).unwrap().total
+        counters.handle(Add("right", by))
+        return left
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            assert move(number + 1) < 0
+
+    in_threads(4, work)
+
+    counters = storage.repository(Counter)
+    assert counters.fetch(name="left").total == -50
+    assert counters.fetch(name="right").total == 50
+    assert counters.fetch(name="left").additions == 20
+    assert len(runs) >= 20
+
+
+def test_a_conflict_is_raised_where_nothing_is_to_be_retried(postgres_url: str) -> None:
+    with closing(PlainApp(postgres_url)) as app:
+        storage, turn, done = app.storage, threading.Event(), threading.Event()
+        counters = storage.repository(Counter)
+
+        @dataclass(frozen=True)
+        class Slow(Add):
+            def handle(self, actor: object) -> Iterator[spry.Event | Exception]:
+                turn.set()
+                assert done.wait(60)
+                yield from super().handle(actor)
+
+        slow = spry.Domain(Counter, Slow, Add, Added)
+
+        def other() -> None:
+            assert turn.wait(60)
+            counters.handle(Add("a", 10))
+            done.set()
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        with (
+            pytest.raises(spry.ConcurrencyError, match="was first"),
+            spry.Storage(app.engine, slow).transaction() as transaction,
+        ):
+            transaction.repository(Counter).handle(Add("b", 1))
+            transaction.repository(Counter).handle(Slow("a", 1))
+        thread.join()
+        assert [counters.fetch(name=name).total for name in "ab"] == [10, 0]
+
+
+def test_the_storage_itself_within_does_not_wait_for_ever(storage: Any) -> None:
+    """On SQLite and in memory it would wait for a transaction that waits for it."""
+    if isinstance(storage, spry.Storage) and storage._engine.dialect.name == "postgresql":
+        with storage.transaction():
+            assert storage.repository(Counter).handle(Add("a")).ok
+        return
+    if isinstance(storage, spry.Storage):
+        storage = spry.Storage(
+            sa.create_engine(storage._engine.url, connect_args={"timeout": 0.01}), domain
+        )
+    with storage.transaction() as transaction:
+        transaction.repository(Counter).handle(Add("a"))
+        with pytest.raises(spry.StorageUnavailable, match="transaction that the application has"):
+            storage.repository(Counter).handle(Add("a"))
+    assert storage.repository(Counter).fetch(name="a").total == 1
+
+
+def test_mistakes(storage: spry.Storage) -> None:
+    with pytest.raises(spry.StorageError, match="cannot run again"), storage.transaction(retry=1):
+        pass
+    for wrong in (-1, 1.5, True, None):
+        with pytest.raises(spry.DefinitionError, match="retry= must be a whole number"):
+            storage.transaction(retry=wrong)  # type: ignore[arg-type]
+    once = storage.transaction()
+    with once, pytest.raises(spry.StorageError, match="begun already"), once:
+        pass
+    with once as again:
+        again.repository(Counter).handle(Add("a"))
+    assert storage.repository(Counter).fetch(name="a").total == 1
+
+
+def test_an_engine_in_autocommit_has_transactions_here(database_url: str) -> None:
+    with closing(PlainApp(database_url)) as app:
+        engine = sa.create_engine(database_url, isolation_level="AUTOCOMMIT")
+        storage = spry.Storage(engine, domain)
+        with pytest.raises(Oops), storage.transaction() as transaction:
+            transaction.repository(Counter).handle(Add("a"))
+            raise Oops
+        with storage.transaction() as transaction:
+            transaction.repository(Counter).handle(Add("a", 2))
+        assert storage.repository(Counter).fetch(name="a").total == 2
+        engine.dispose()
+        app.engine.dispose()
+
+
+def test_one_connection_for_all_is_refused() -> None:
+    engine = sa.create_engine("sqlite://")
+    domain.metadata.create_all(engine)
+    storage = spry.Storage(engine, domain)
+    refused = pytest.raises(spry.StorageError, match="needs a connection of its own")
+    with refused, storage.transaction():
+        pass
+    engine.dispose()
+
+
+def test_in_memory_of_sqlite() -> None:
+    engine = spry.sqlite_engine(":memory:")
+    domain.metadata.create_all(engine)
+    storage = spry.Storage(engine, domain)
+    with storage.transaction() as transaction:
+        transaction.repository(Counter).handle(Add("a"))
+    assert storage.repository(Counter).fetch(name="a").total == 1
+    engine.dispose()
+
+
+# Awaited ----------------------------------------------------------------------------------------
+
+WAYS = ["memory", "sqlite engine", "aiosqlite", "postgresql engine", "postgresql async"]
+
+
+@pytest.fixture(params=WAYS)
+def awaited(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Makes an asynchronous storage, in a running loop."""
+    if request.param == "memory":
+        yield lambda: spry.AsyncMemoryStorage(domain)
+        return
+    kind = "sqlite" if "sqlite" in request.param else "postgresql"
+    url = request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[kind])
+    with closing(PlainApp(url)) as app:
+        if request.param.endswith("engine"):
+            yield lambda: spry.AsyncStorage(app.engine, domain)
+        else:
+            parsed = sa.make_url(url)
+            if kind == "sqlite":
+                parsed = parsed.set(drivername="sqlite+aiosqlite")
+            yield lambda: spry.AsyncStorage(
+                create_async_engine(parsed, poolclass=sa.NullPool), domain
+            )
+
+
+def test_awaited_all_or_none(awaited: Any) -> None:
+    async def work() -> None:
+        storage = awaited()
+        async with storage.transaction() as transaction:
+            await transaction.repository(Counter).handle(Add("a", 1))
+            await transaction.repository(Counter).handle(Add("b", 2))
+            await transaction.repository(Counter).handle(Add("a", 3))
+        with pytest.raises(Oops):
+            async with storage.transaction() as transaction:
+                await transaction.repository(Counter).handle(Add("a", 100))
+                raise Oops
+        counters = storage.repository(Counter)
+        assert [(await counters.fetch(name=name)).total for name in "ab"] == [4, 2]
+
+    asyncio.run(work())
+
+
+def test_awaited_a_decorated_function_runs_again_as_a_whole(awaited: Any) -> None:
+    async def work() -> None:
+        storage: spry.AsyncStorage = awaited()
+
+        @storage.transaction(retry=200)
+        async def move(transaction: spry.JoinedAsync, by: int) -> None:
+            counters = transaction.repository(Counter)
+            await counters.handle(Add("left", -by))
+            await counters.handle(Add("right", by))
+
+        await asyncio.gather(*(move(by) for by in (1, 2, 3, 4)))
+        counters = storage.repository(Counter)
+        assert [(await counters.fetch(name=name)).total for name in ("left", "right")] == [-10, 10]
+
+    asyncio.run(work())
+
+
+def test_a_cancelled_task_stores_nothing_and_keeps_nothing(awaited: Any) -> None:
+    async def work() -> None:
+        storage = awaited()
+        handled, never = asyncio.Event(), asyncio.Event()
+
+        async def half() -> None:
+            async with storage.transaction() as transaction:
+                await transaction.repository(Counter).handle(Add("a", 100))
+                handled.set()
+                await never.wait()
+
+        task = asyncio.create_task(half())
+        await handled.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await storage.repository(Counter).handle(Add("a", 1))).unwrap().total == 1
+
+    asyncio.run(work())
+
+
+def test_tasks_wait_for_a_transaction_in_memory() -> None:
+    async def work() -> None:
+        storage = spry.AsyncMemoryStorage(domain)
+        async with storage.transaction() as transaction:
+            await transaction.repository(Counter).handle(Add("a", 1))
+            with pytest.raises(spry.StorageUnavailable, match="use the repositories of the"):
+                await storage.repository(Counter).fetch(name="a")
+            other = asyncio.create_task(storage.repository(Counter).handle(Add("a", 10)))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not other.done()
+        assert (await other).original.total == 1
+
+    asyncio.run(work())
