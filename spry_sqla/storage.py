@@ -74,13 +74,13 @@ class Storage(Plain):
                 f"Storage takes a sqlalchemy.Engine, and was given a {type(engine).__name__}; for "
                 "an AsyncEngine use AsyncStorage"
             )
+        keep_savepoints(engine)
         self._engine = engine
         self._adapters = Adapters(domain, engine.dialect)
         adapter = self._adapters.of(_schemas(engine))
         lender = Lender(engine)
         super().__init__(domain, settings, partial(lender.answer, adapter))
         lender.lend(adapter.check)
-        keep_savepoints(engine)
         domain.prepare()
 
     def join(self, transaction: "Transacted") -> Joined:
@@ -131,6 +131,7 @@ class AsyncStorage(Awaited):
                 "AsyncStorage takes an AsyncEngine or an Engine of SQLAlchemy, and was given a "
                 f"{type(engine).__name__}"
             )
+        keep_savepoints(self._plain)
         self._adapter = self._adapters.of(_schemas(engine))
         self._checked = False
 
@@ -141,7 +142,6 @@ class AsyncStorage(Awaited):
         """
         self._refuse_closed()
         await self._lender.lend(self._adapter.check)
-        keep_savepoints(self._plain)
         self.domain.prepare()
         self._checked = True
 

@@ -82,7 +82,13 @@ class Transaction:
         unit = self._make()
         unit.begin()
         self._unit = unit
-        return Joined(self._storage.domain, self._storage.settings, unit.answer)
+
+        def answer(operation: Read | Append) -> Any:
+            if self._unit is not unit:
+                raise _ended()
+            return unit.answer(operation)
+
+        return Joined(self._storage.domain, self._storage.settings, answer)
 
     def __exit__(
         self,
@@ -137,7 +143,13 @@ class AsyncTransaction:
         unit = self._make()
         await unit.begin()
         self._unit = unit
-        return JoinedAsync(self._storage.domain, self._storage.settings, unit.answer)
+
+        async def answer(operation: Read | Append) -> Any:
+            if self._unit is not unit:
+                raise _ended()
+            return await unit.answer(operation)
+
+        return JoinedAsync(self._storage.domain, self._storage.settings, answer)
 
     async def __aexit__(
         self,
@@ -190,6 +202,13 @@ def _cannot_run_again() -> StorageError:
     return StorageError(
         "a `with` block cannot run again: with retry= decorate a function that takes the "
         "transaction as its first argument"
+    )
+
+
+def _ended() -> StorageError:
+    return StorageError(
+        "this transaction has ended; ask storage.transaction() for another one, or use the "
+        "repositories of the storage"
     )
 
 

@@ -3,6 +3,7 @@
 Nothing here commits, rolls back or closes what it did not open.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import sqlalchemy as sa
@@ -113,7 +114,7 @@ def _connection_of(joined: "Transacted", engine: sa.Engine) -> sa.Connection:
         connection = cast("sa.Connection", joined)
     else:
         connection = joined.connection(bind_arguments={"bind": _bind_of(joined, engine)})
-    if not _same_database(connection.engine.url, engine.url):
+    if not _same_database(connection.engine, engine):
         raise StorageError(
             "what was joined is bound to another database than the storage; bind it to the "
             "storage's engine, a Session also by binds={...}"
@@ -123,20 +124,30 @@ def _connection_of(joined: "Transacted", engine: sa.Engine) -> sa.Connection:
 
 def _bind_of(session: "Session", engine: sa.Engine) -> Any:
     """The engine of the session, or the Connection, that leads to the storage's database."""
+    # What a session was given as binds= has no public name.
     binds = [session.bind, *getattr(session, "_Session__binds", {}).values()]
     for bind in binds:
-        if bind is not None and _same_database(bind.engine.url, engine.url):
+        if bind is not None and _same_database(bind.engine, engine):
             return bind
     return session.get_bind() if session.bind is not None else engine
 
 
-def _same_database(one: sa.URL, other: sa.URL) -> bool:
-    return (one.get_backend_name(), one.host, one.port, one.database) == (
-        other.get_backend_name(),
-        other.host,
-        other.port,
-        other.database,
-    ) and one.query == other.query
+def _same_database(one: sa.Engine, other: sa.Engine) -> bool:
+    """Whether two engines lead to one database: two SQLite in memory never do."""
+    return one.pool is other.pool or (
+        _database(one) is not None and _database(one) == _database(other)
+    )
+
+
+def _database(engine: sa.Engine) -> tuple[Any, ...] | None:
+    url = engine.url
+    name = url.database
+    if url.get_backend_name() == sqlite.NAME:
+        if not name or name == ":memory:":
+            return None
+        if "uri" not in url.query:
+            name = str(Path(name).resolve())
+    return url.get_backend_name(), url.host, url.port, name, url.query
 
 
 def _autocommits(connection: sa.Connection) -> bool:

@@ -135,6 +135,16 @@ def autocommits(driver: Any) -> bool:
     return bool(driver.autocommit)
 
 
+def has_failed(driver: Any) -> bool:
+    """Whether a statement has failed in the transaction of psycopg's connection."""
+    pgconn = getattr(_unwrapped(driver), "pgconn", None)
+    return pgconn is not None and pgconn.transaction_status == _IN_ERROR
+
+
+_IN_ERROR = 3
+"""PQTRANS_INERROR of libpq."""
+
+
 def _gone(driver: Any) -> bool:
     return bool(_unwrapped(driver).closed)
 

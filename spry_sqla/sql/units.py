@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from spry_sqla.errors import StorageError
+from spry_sqla.errors import StorageError, StorageFailure
 from spry_sqla.operations import Append, Read
+from spry_sqla.sql import postgresql
 from spry_sqla.sql.joining import Adapters, Joiner
 from spry_sqla.sql.lending import refused
 
@@ -30,10 +31,15 @@ class SqlUnit:
         """Check a connection out. Raises StorageUnavailable, and StorageError for a pool of one."""
         _refuse_one(self._engine)
         try:
-            self._connection = _transactional(self._engine.connect())
+            connection = self._engine.connect()
         except Exception as error:
             raise refused(self._engine, error) from error
-        self._connection.begin()
+        try:
+            self._connection = _transactional(connection)
+            self._connection.begin()
+        except BaseException:
+            connection.close()
+            raise
 
     def answer(self, operation: Read | Append) -> Any:
         """See `Joiner.answer`."""
@@ -57,7 +63,14 @@ class ThreadUnit:
 
     async def begin(self) -> None:
         """See `SqlUnit.begin`."""
-        await self._hop(self._unit.begin)
+        beginning = asyncio.ensure_future(asyncio.to_thread(self._unit.begin))
+        try:
+            await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            await asyncio.wait([beginning])
+            if beginning.exception() is None:
+                await self.rollback()
+            raise
 
     async def answer(self, operation: Read | Append) -> Any:
         """See `SqlUnit.answer`."""
@@ -98,9 +111,13 @@ class AsyncUnit:
             await connection.start()
         except Exception as error:
             raise refused(plain, error) from error
+        try:
+            await connection.run_sync(_transactional)
+            await connection.begin()
+        except BaseException:
+            await asyncio.shield(connection.close())
+            raise
         self._connection = connection
-        await connection.run_sync(_transactional)
-        await connection.begin()
 
     async def answer(self, operation: Read | Append) -> Any:
         """See `SqlUnit.answer`."""
@@ -139,6 +156,12 @@ def _transactional(connection: sa.Connection) -> sa.Connection:
 
 
 def _commit(connection: sa.Connection, adapters: Adapters) -> None:
+    if postgresql.has_failed(connection.connection.dbapi_connection):
+        # Its COMMIT would be a ROLLBACK, in silence.
+        raise StorageFailure(
+            "a statement of this transaction failed before, so nothing of it was stored; let the "
+            "error of that statement end the transaction"
+        )
     try:
         connection.commit()
     except sa.exc.DBAPIError as error:

@@ -224,6 +224,21 @@ def test_another_database_is_refused(database_url: str) -> None:
     elsewhere.dispose()
 
 
+def test_two_databases_in_memory_are_not_one() -> None:
+    one, other = spry.sqlite_engine(), sa.create_engine("sqlite://")
+    domain.metadata.create_all(one)
+    domain.metadata.create_all(other)
+    storage = spry.Storage(one, domain)
+    with Session(other) as session, pytest.raises(spry.StorageError, match="another database"):
+        storage.join(session).repository(Counter).handle(Add("c"))
+    with Session(one) as session:
+        storage.join(session).repository(Counter).handle(Add("c"))
+        session.commit()
+    assert storage.repository(Counter).fetch(name="c").total == 1
+    one.dispose()
+    other.dispose()
+
+
 def test_a_session_with_several_engines(database_url: str) -> None:
     elsewhere = sa.create_engine("sqlite://")
     Base.metadata.create_all(elsewhere)

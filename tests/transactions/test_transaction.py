@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,6 +131,32 @@ def test_the_storage_itself_within_does_not_wait_for_ever(storage: Any) -> None:
         with pytest.raises(spry.StorageUnavailable, match="transaction that the application has"):
             storage.repository(Counter).handle(Add("a"))
     assert storage.repository(Counter).fetch(name="a").total == 1
+
+
+def test_a_transaction_that_has_ended_is_refused(storage: spry.Storage) -> None:
+    for fails in (False, True):
+        with suppress(Oops), storage.transaction() as transaction:
+            counters = transaction.repository(Counter)
+            if fails:
+                raise Oops
+        with pytest.raises(spry.StorageError, match="this transaction has ended"):
+            counters.handle(Add("a"))
+    assert storage.repository(Counter).fetch(name="a").total == 0
+
+
+def test_a_failure_that_is_passed_over_is_not_committed_in_silence(postgres_url: str) -> None:
+    """PostgreSQL answers the COMMIT of a transaction with a failed statement with ROLLBACK."""
+    with closing(PlainApp(postgres_url)) as app:
+        with app.engine.begin() as connection:
+            connection.execute(sa.text("ALTER TABLE player_events RENAME COLUMN seen TO unseen"))
+        with (
+            pytest.raises(spry.StorageFailure, match="failed before, so nothing of it was stored"),
+            app.storage.transaction() as transaction,
+        ):
+            transaction.repository(Counter).handle(Add("a"))
+            with suppress(spry.TablesOutdated):
+                transaction.repository(Player).fetch(name="Ada")
+        assert app.storage.repository(Counter).fetch(name="a").total == 0
 
 
 def test_mistakes(storage: spry.Storage) -> None:
