@@ -36,6 +36,7 @@ from spry_sqla.sql.stores import SqlStores
 from spry_sqla.stores import KeyTaken, append, read
 
 _FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
+_ALEMBIC = "Alembic: `alembic revision --autogenerate`, then `alembic upgrade head`"
 _LOADS = {"postgresql": fused_postgresql.load, "sqlite": fused_sqlite.load}
 
 
@@ -145,7 +146,7 @@ class SqlAdapter:
             age, mend = (
                 ("newer", "deploy the version of spry_sqla that made them")
                 if version is not None and version > FORMAT
-                else ("older", "upgrade them with Alembic")
+                else ("older", f"upgrade them with {_ALEMBIC}")
             )
             raise TablesOutdated(
                 f"{self._format.fullname} says that the tables are of format {version}, {age} "
@@ -315,11 +316,11 @@ def exhausted() -> StorageUnavailable:
 
 def _tables_missing(what: str) -> TablesMissing:
     return TablesMissing(
-        f"{what}; make the tables with domain.metadata.create_all(engine), or with Alembic"
+        f"{what}; make the tables with domain.metadata.create_all(engine), or with {_ALEMBIC}"
     )
 
 
 def _tables_outdated(what: str) -> TablesOutdated:
     return TablesOutdated(
-        f"{what} a column that this version of spry_sqla needs; upgrade it with Alembic"
+        f"{what} a column that this version of spry_sqla needs; upgrade it with {_ALEMBIC}"
     )

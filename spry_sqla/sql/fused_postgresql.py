@@ -97,8 +97,8 @@ def runs(
     actor = _actors(tables, single=single)
     of_actor = events.c.actor_id == actor.c.actor_id
     others = sa.or_(
-        sa.exists().where(of_actor, events.c.origin < origin).correlate(actor),
-        sa.exists().where(of_actor, events.c.origin > origin).correlate(actor),
+        _is_there(actor, of_actor, events.c.origin < origin),
+        _is_there(actor, of_actor, events.c.origin > origin),
     )
     newest = (
         sa.select(head.c.id, head.c.sequence)
@@ -296,8 +296,8 @@ def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
         .limit(_ONE)
         .lateral("owner")
     )
-    claimed = sa.exists().where(
-        claim.c.digest == digest, claim.c.origin == sa.bindparam("origin", type_=sa.Text())
+    claimed = _is_there(
+        target, claim.c.digest == digest, claim.c.origin == sa.bindparam("origin", type_=sa.Text())
     )
     return (
         sa.select(
@@ -310,6 +310,15 @@ def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
         .select_from(target.outerjoin(owner, sa.true()))
         .cte("actor")
     )
+
+
+def _is_there(outer: sa.FromClause, *conditions: sa.ColumnElement[bool]) -> Any:
+    """Whether a row is there, by one probe for each row of `outer`.
+
+    An EXISTS would, where many rows ask, be made a hash of all of the table.
+    """
+    probe = sa.select(_ONE).where(*conditions).limit(_ONE).correlate(outer).scalar_subquery()
+    return probe.is_not(None)
 
 
 def _keys(tables: ActorTables, texts: int = 4) -> sa.Select[Any]:

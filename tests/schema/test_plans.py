@@ -1,0 +1,125 @@
+"""No operation reads all of a table, however much is stored: what the databases plan to do."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from spry_sqla.identity import canonical
+from spry_sqla.operations import (
+    NO_ID,
+    Load,
+    Read,
+    ReadActors,
+    ReadCommands,
+    ReadEvents,
+    ReadHistory,
+    Resolve,
+)
+from spry_sqla.reading import target_named
+from spry_sqla.sql.adapter import SqlAdapter
+from tests.benchmarks.game import Player, new_domain
+from tests.benchmarks.stock import name_of, stock_postgres, stock_sqlite
+
+PLAYERS, EVENTS = 2_000, 10
+DOMAIN = new_domain()
+KIND = DOMAIN.actor(Player)
+TARGETS = tuple(
+    target_named(KIND.name, canonical({"name": name_of(number)})) for number in range(100)
+)
+ONE = TARGETS[:1]
+ID = "1ef00000000060008000000000000000"
+
+OPERATIONS: dict[str, Read] = {
+    "load": Load(KIND.name, "main", ONE, KIND.fingerprint),
+    "load without snapshots": Load(KIND.name, "main", ONE, None),
+    "load with keys": Load(KIND.name, "main", ONE, KIND.fingerprint, ("a", "b")),
+    "load a version": Load(KIND.name, "main", ONE, KIND.fingerprint, version=5),
+    "load a time": Load(KIND.name, "main", ONE, KIND.fingerprint, until="f" * 32),
+    "load many": Load(KIND.name, "main", TARGETS, KIND.fingerprint),
+    "load many with keys": Load(KIND.name, "main", TARGETS, KIND.fingerprint, ("a", "b")),
+    "load many for another origin": Load(KIND.name, "elsewhere", TARGETS, KIND.fingerprint),
+    "events": ReadEvents(KIND.name, ONE[0].native_id, {"main": 3}),
+    "history": ReadHistory(KIND.name, ONE[0].native_id, {"main": 3}),
+    "commands": ReadCommands(KIND.name, (ID, ID[::-1])),
+    "actors": ReadActors(KIND.name, NO_ID, None, 10),
+    "resolve": Resolve(KIND.name, "main", ONE[0]),
+}
+
+
+class Recorder:
+    """A connection and its cursor, which remembers what was sent."""
+
+    def __init__(self, connection: Any) -> None:
+        self._cursor = connection.cursor()
+        self.dbapi_connection = connection.dbapi_connection
+        self.sent: list[tuple[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def cursor(self) -> "Recorder":
+        return self
+
+    def execute(self, text: str, values: Any) -> Any:
+        self.sent.append((text, values))
+        return self._cursor.execute(text, values)
+
+    def close(self) -> None:
+        """It is needed again."""
+
+    def plans(self, explain: str) -> list[str]:
+        plans = []
+        for text, values in self.sent:
+            self._cursor.execute(explain + text, values)
+            plans.append("\n".join(str(row[-1]) for row in self._cursor.fetchall()))
+        return plans
+
+
+@pytest.fixture(scope="module")
+def stocked(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Databases with many players, by their kind."""
+    engines = {}
+    with postgres.database() as url:
+        engines["postgresql"] = sa.create_engine(url)
+        engines["sqlite"] = sa.create_engine(f"sqlite:///{tmp_path_factory.mktemp('plans')}/a.db")
+        for engine in engines.values():
+            DOMAIN.metadata.create_all(engine)
+        name = engines["postgresql"].url.database
+        stock_postgres(postgres.conninfo(name), DOMAIN, Player, PLAYERS, EVENTS)
+        stock_sqlite(str(engines["sqlite"].url.database), DOMAIN, Player, PLAYERS, EVENTS)
+        for engine in engines.values():
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("ANALYZE")
+        yield engines
+        for engine in engines.values():
+            engine.dispose()
+
+
+@pytest.mark.parametrize("composed", [False, True], ids=["fused", "composed"])
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_no_table_is_read_as_a_whole(
+    stocked: Any, kind: str, operation: Read, composed: bool
+) -> None:
+    engine: sa.Engine = stocked[kind]
+    adapter = SqlAdapter(DOMAIN, engine.dialect, composed=composed)
+    connection = engine.raw_connection()
+    try:
+        recorder = Recorder(connection)
+        adapter.perform(recorder, operation)  # type: ignore[arg-type]
+        plans = recorder.plans("EXPLAIN QUERY PLAN " if kind == "sqlite" else "EXPLAIN ")
+    finally:
+        connection.close()
+    assert plans
+    for plan in plans:
+        assert not [line for line in plan.splitlines() if _reads_all(line)], plan
+
+
+def _reads_all(line: str) -> bool:
+    return any(
+        f"{scan} {table.name}" in line
+        for scan in ("Seq Scan on", "SCAN")
+        for table in DOMAIN.metadata.tables.values()
+    ) and not line.startswith("SCAN player_id_map USING")
