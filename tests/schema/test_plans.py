@@ -97,7 +97,13 @@ def stocked(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             engine.dispose()
 
 
-@pytest.mark.parametrize("composed", [False, True], ids=["fused", "composed"])
+@pytest.mark.parametrize(
+    "composed",
+    [
+        pytest.param(False, id="fused"),
+        pytest.param(True, id="composed", marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_no_table_is_read_as_a_whole(

@@ -209,7 +209,10 @@ def test_in_memory_of_sqlite() -> None:
 
 # Awaited ----------------------------------------------------------------------------------------
 
-WAYS = ["memory", "sqlite engine", "aiosqlite", "postgresql engine", "postgresql async"]
+WAYS = [
+    *("memory", "sqlite engine", "postgresql async"),
+    *(pytest.param(way, marks=pytest.mark.thorough) for way in ("aiosqlite", "postgresql engine")),
+]
 
 
 @pytest.fixture(params=WAYS)
