@@ -108,10 +108,8 @@ def _imported(path: str) -> Domain:
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        _fail(2, f"the module {module_name!r} cannot be imported: {error}")
-    except SpryError as error:
-        _fail(1, f"the module {module_name!r} cannot be imported: {error}")
+    except Exception as error:  # noqa: BLE001  (whatever a module of the application's may raise)
+        _fail(2, f"the module {module_name!r} cannot be imported: {_first_line(error)}")
     finally:
         sys.path.pop(0)
     found = getattr(module, name, None)

@@ -34,6 +34,9 @@ from spry_sqla.records import (
 )
 from spry_sqla.stores import KeyTaken, append, read, vector_of
 
+WAIT = 30.0
+"""Seconds that a transaction of others is waited for."""
+
 _sequence = attrgetter("sequence")
 _id = attrgetter("id")
 
@@ -269,11 +272,13 @@ class MemoryAdapter:
 
     def perform(self, operation: Read | Append) -> Any:
         """Answer one operation. Raises StorageUnavailable within a transaction of this thread."""
-        self._refuse_owner()
-        with self._lock:
+        self._acquire()
+        try:
             answer = self.answer(operation)
             self._journal.forget()
             return answer
+        finally:
+            self._lock.release()
 
     def answer(self, operation: Read | Append) -> Any:
         """Answer one operation in the transaction that has begun."""
@@ -293,8 +298,7 @@ class MemoryAdapter:
 
     def begin(self) -> None:
         """Begin a transaction; others wait until it ends."""
-        self._refuse_owner()
-        self._lock.acquire()
+        self._acquire()
         self._owner = get_ident()
 
     def commit(self) -> None:
@@ -319,8 +323,8 @@ class MemoryAdapter:
         self._owner = None
         self._lock.release()
 
-    def _refuse_owner(self) -> None:
-        if self._owner == get_ident():
+    def _acquire(self) -> None:
+        if self._owner == get_ident() or not self._lock.acquire(timeout=WAIT):
             raise in_own_transaction()
 
 

@@ -2,9 +2,9 @@
 
 import asyncio
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from spry_sqla.memory import MemoryAdapter, in_own_transaction
+from spry_sqla.errors import StorageError
+from spry_sqla.memory import WAIT, MemoryAdapter, in_own_transaction
 from spry_sqla.operations import Append, Read
 
 
@@ -15,20 +15,20 @@ class MemoryTurns:
         self._adapter = adapter
         self._owner: asyncio.Task[Any] | None = None
         # A lock belongs to an event loop, and a storage may serve one `asyncio.run` after another.
-        self._locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
-            WeakKeyDictionary()
-        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = asyncio.Lock()
 
     async def perform(self, operation: Read | Append) -> Any:
         """Answer one operation. Raises StorageUnavailable within a transaction of this task."""
-        self._refuse_owner()
-        async with self._lock():
+        await self._acquire()
+        try:
             return self._adapter.perform(operation)
+        finally:
+            self._lock.release()
 
     async def begin(self) -> None:
         """Begin a transaction."""
-        self._refuse_owner()
-        await self._lock().acquire()
+        await self._acquire()
         self._owner = asyncio.current_task()
 
     async def answer(self, operation: Read | Append) -> Any:
@@ -47,11 +47,26 @@ class MemoryTurns:
 
     def _end(self) -> None:
         self._owner = None
-        self._lock().release()
+        self._lock.release()
 
-    def _refuse_owner(self) -> None:
+    async def _acquire(self) -> None:
+        self._use(asyncio.get_running_loop())
         if self._owner is not None and self._owner is asyncio.current_task():
             raise in_own_transaction()
+        try:
+            async with asyncio.timeout(WAIT):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise in_own_transaction() from None
 
-    def _lock(self) -> asyncio.Lock:
-        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    def _use(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop is self._loop:
+            return
+        if self._lock.locked():
+            if self._loop is not None and self._loop.is_running():
+                raise StorageError(
+                    "this storage in memory is in use by another event loop; give each a storage "
+                    "of its own"
+                )
+            self._adapter.undo()  # of a transaction that its loop has left behind
+        self._loop, self._lock, self._owner = loop, asyncio.Lock(), None

@@ -20,8 +20,10 @@ from spry_sqla.migrations.operations import (
     CreateSpryTables,
     Operation,
     RenameActorTables,
+    RestoreActorTables,
+    RestoreSpryTables,
 )
-from spry_sqla.schema import Mark, guarded, guards_differ, made_on, table_name
+from spry_sqla.schema import Mark, guarded, guards_differ, made_on, shapes, table_name
 
 if TYPE_CHECKING:  # Alembic is still being imported when it imports this
     from alembic.autogenerate.api import AutogenContext
@@ -36,6 +38,8 @@ def compare(
 ) -> PriorityDispatchResult:
     """Replace what Alembic found about our tables."""
     dialect = _connection(context).dialect
+    if dialect.name not in ("postgresql", "sqlite"):
+        return PriorityDispatchResult.CONTINUE
     ours = [table for table in context.sorted_tables if _is_wanted(context, table)]
     known = {_path(context, table.schema, table.name) for table in ours}
     present = {path for path in known if _has(context, path)}
@@ -70,13 +74,16 @@ def _differences(
     missing: set[_Path],
 ) -> Iterator[Operation]:
     where: dict[str, Any] = {"schema": place[0], "prefix": place[1]}
-    if any(_path(context, table.schema, table.name) in missing for table in tables):
+    lacking = [_path(context, table.schema, table.name) in missing for table in tables]
+    if all(lacking):
         if actor is None:
             yield CreateSpryTables(**where)
         elif (old := _former(context, place, tables)) is not None:
             yield RenameActorTables(old, actor, **where)
         else:
             yield CreateActorTables(actor, **where)
+    elif any(lacking):
+        yield RestoreSpryTables(**where) if actor is None else RestoreActorTables(actor, **where)
     elif any(guards_differ(table, _connection(context)) for table in tables):
         yield CreateSpryGuards(**where) if actor is None else CreateActorGuards(actor, **where)
 
@@ -103,7 +110,18 @@ def _is_ours(
     path = _path(context, found.schema, found.table_name)
     if path in known:
         return path in replaced
-    return not isinstance(found, ops.CreateTableOp) and guarded(_connection(context), *path)
+    return not isinstance(found, ops.CreateTableOp) and (
+        guarded(_connection(context), *path) or _is_shaped_as_ours(context, path)
+    )
+
+
+def _is_shaped_as_ours(context: "AutogenContext", path: _Path) -> bool:
+    """Whether a table has the columns of one of ours, whose guards were dropped."""
+    schema, name = path
+    if not _has(context, path):
+        return False
+    columns = sa.inspect(_connection(context)).get_columns(name, schema=schema)
+    return frozenset(column["name"] for column in columns) in shapes()
 
 
 def _is_wanted(context: "AutogenContext", table: sa.Table) -> bool:

@@ -177,6 +177,18 @@ class DropSpryTables(DropTables):
     opposite = CreateSpryTables
 
 
+class RestoreTables(CreateTables):
+    """Make tables that a hand has dropped; there is nothing to be undone."""
+
+
+class RestoreActorTables(RestoreTables):
+    name = "restore_actor_tables"
+
+
+class RestoreSpryTables(RestoreTables):
+    name = "restore_spry_tables"
+
+
 class CreateActorGuards(CreateGuards):
     name = "create_actor_guards"
 
@@ -211,12 +223,16 @@ CreateSpryTables.opposite = DropSpryTables
 CreateActorGuards.opposite = DropActorGuards
 CreateSpryGuards.opposite = DropSpryGuards
 RenameActorTables.opposite = RenameActorTables
+RestoreActorTables.opposite = RestoreActorTables
+RestoreSpryTables.opposite = RestoreSpryTables
 
 _OPERATIONS: Sequence[tuple[type[Operation], str]] = (
     (CreateActorTables, "of_actor"),
     (DropActorTables, "of_actor"),
     (CreateSpryTables, "of_shared"),
     (DropSpryTables, "of_shared"),
+    (RestoreActorTables, "of_actor"),
+    (RestoreSpryTables, "of_shared"),
     (CreateActorGuards, "of_actor"),
     (DropActorGuards, "of_actor"),
     (CreateSpryGuards, "of_shared"),

@@ -11,6 +11,7 @@ from spry_sqla.schema.tables import (
     SharedTables,
     UtcDateTime,
     actor_tables,
+    shapes,
     shared_tables,
 )
 from spry_sqla.schema.triggers import (
@@ -37,6 +38,7 @@ __all__ = [
     "made_on",
     "move",
     "script",
+    "shapes",
     "shared_tables",
     "shortened",
     "snake_case",

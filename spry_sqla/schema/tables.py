@@ -8,7 +8,7 @@ with what `triggers` adds; what a row means is left to `codec` and `sql`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -199,6 +199,15 @@ def actor_tables(
         table.add_is_dependent_on(shared.epochs)
         table.add_is_dependent_on(shared.transactions)
     return ActorTables(name, *made)
+
+
+@cache
+def shapes() -> frozenset[frozenset[str]]:
+    """The names of the columns of each kind of table."""
+    metadata = sa.MetaData()
+    shared = shared_tables(metadata, schema=None, prefix="")
+    actor_tables(metadata, "Any", schema=None, prefix="", shared=shared)
+    return frozenset(frozenset(table.columns.keys()) for table in metadata.tables.values())
 
 
 # Where a table goes, and whether it may ---------------------------------------------------------

@@ -33,6 +33,7 @@ from spry_sqla.sql import fused_postgresql, fused_sqlite, postgresql, sqlite
 from spry_sqla.sql.faults import Fault
 from spry_sqla.sql.statements import SchemaMap, Statement, Statements
 from spry_sqla.sql.stores import SqlStores
+from spry_sqla.sql.turns import in_transaction
 from spry_sqla.stores import KeyTaken, append, read
 
 _FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
@@ -92,38 +93,50 @@ class SqlAdapter:
     def perform_within(self, connection: PoolProxiedConnection, operation: Read | Append) -> Any:
         """As `perform`, in a transaction that is open on the connection and stays open.
 
-        What an append has written is undone where it answers Conflict or raises.
+        It is then as it was before, but for what an append has written. Answers Conflict to a read,
+        too, where the database wants the transaction to run again; Unavailable without
+        `nothing_stored` where all of the transaction is lost.
         """
-        of_actor = self._statements[operation.actor]
+        driver: Any = connection.driver_connection
+        was_open = in_transaction(driver)
         try:
-            if not isinstance(operation, Append):
-                return self._answer(connection, of_actor, operation)
-            self._append_within(connection, of_actor, operation)
+            return self._within_savepoint(connection, operation)
+        except _TransactionLost as lost:
+            return Unavailable(lost.failure)
         except KeyTaken:
             return Conflict()
         except Exception as error:  # noqa: BLE001  (sorted out there, and raised again)
-            return self._outcome(connection, operation, error, ours=False)
-        return Appended()
+            return self._outcome(connection, operation, error, within=True, was_open=was_open)
 
-    def _append_within(
-        self, connection: PoolProxiedConnection, of_actor: Statements, operation: Append
-    ) -> None:
+    def _within_savepoint(self, connection: PoolProxiedConnection, operation: Read | Append) -> Any:
+        of_actor = self._statements[operation.actor]
+        if self._flavor is sqlite and not isinstance(operation, Append):
+            return self._answer(connection, of_actor, operation)  # an error there ends nothing
         cursor = connection.cursor()
         try:
             self._flavor.begin_within(connection, cursor)
-            cursor.execute("SAVEPOINT spry_append")
+            cursor.execute("SAVEPOINT spry_sqla")
             try:
-                if self._append_fused:
-                    fused_postgresql.append(cursor, of_actor, operation)
+                if not isinstance(operation, Append):
+                    answer = self._answer(connection, of_actor, operation)
                 else:
-                    append(SqlStores(cursor, of_actor), operation)
-            except BaseException:
-                # On a broken connection this fails, too, and the first error is what counts.
+                    answer = Appended()
+                    if self._append_fused:
+                        fused_postgresql.append(cursor, of_actor, operation)
+                    else:
+                        append(SqlStores(cursor, of_actor), operation)
+                cursor.execute("RELEASE SAVEPOINT spry_sqla")
+            except BaseException as error:
+                # Where this fails, too, the transaction is lost, and that is seen below.
                 with suppress(Exception):
-                    cursor.execute("ROLLBACK TO SAVEPOINT spry_append")
-                    cursor.execute("RELEASE SAVEPOINT spry_append")
+                    cursor.execute("ROLLBACK TO SAVEPOINT spry_sqla")
+                    cursor.execute("RELEASE SAVEPOINT spry_sqla")
+                if isinstance(error, Exception) and self._flavor.has_lost(
+                    connection.driver_connection
+                ):
+                    raise _TransactionLost(error) from error
                 raise
-            cursor.execute("RELEASE SAVEPOINT spry_append")
+            return answer
         finally:
             cursor.close()
 
@@ -241,16 +254,20 @@ class SqlAdapter:
         operation: Read | Append,
         error: Exception,
         *,
-        ours: bool = True,
+        within: bool = False,
+        was_open: bool = False,
     ) -> Conflict | Unavailable:
         fault = self._fault(connection, error)
         if fault is None:
             raise error
-        if fault in (Fault.TAKEN, Fault.DEADLOCK) and isinstance(operation, Append):
+        if fault in (Fault.TAKEN, Fault.DEADLOCK) and (within or isinstance(operation, Append)):
+            return Conflict()
+        if fault is Fault.BUSY and was_open and isinstance(operation, Append):
+            # It has read before and cannot write now: SQLite does not even wait for its turn.
             return Conflict()
         failure = self._failure(fault, error, operation)
         if isinstance(failure, StorageUnavailable):
-            if fault is Fault.LOST and ours:
+            if fault is Fault.LOST and not within:
                 connection.invalidate(error)
             failure.__cause__ = error
             return Unavailable(failure, nothing_stored=fault is not Fault.LOST)
@@ -296,6 +313,22 @@ class SqlAdapter:
                 return StorageFailure(
                     f"the database refused {refused} ({what}); see the {said} for what it said"
                 )
+
+
+class _TransactionLost(Exception):
+    """The database has ended a caller's transaction by itself, with all that was done in it."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.failure = transaction_lost(type(error).__name__)
+        self.failure.__cause__ = error
+
+
+def transaction_lost(what: str) -> StorageUnavailable:
+    """The error for a transaction that is no more, and of which nothing was stored."""
+    return StorageUnavailable(
+        f"all of the transaction is lost ({what}), and nothing of it was stored; roll it back and "
+        "begin a new one"
+    )
 
 
 def unavailable(what: str) -> StorageUnavailable:

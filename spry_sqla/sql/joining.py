@@ -4,16 +4,18 @@ Nothing here commits, rolls back or closes what it did not open.
 """
 
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import sqlalchemy as sa
 
 from spry_sqla.domain import Domain
-from spry_sqla.errors import StorageError
-from spry_sqla.operations import Append, Read, Unavailable
+from spry_sqla.errors import ConcurrencyError, StorageError
+from spry_sqla.operations import Append, Conflict, Read, Unavailable
 from spry_sqla.sql import postgresql, sqlite
-from spry_sqla.sql.adapter import SqlAdapter
+from spry_sqla.sql.adapter import SqlAdapter, transaction_lost
 from spry_sqla.sql.statements import SchemaMap
+from spry_sqla.sql.turns import in_transaction
 
 if TYPE_CHECKING:  # the ORM and greenlet, which an application without them need not load
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
@@ -48,24 +50,45 @@ class Joiner:
         self._joined = joined
 
     def answer(self, operation: Read | Append) -> Any:
-        """Perform an operation; raises StorageUnavailable at once, and StorageError."""
+        """Perform an operation.
+
+        Raises StorageUnavailable and ConcurrencyError at once, and StorageError where the
+        connection cannot be used so.
+        """
         connection = _connection_of(self._joined, self._engine)
-        if connection.closed:
-            raise StorageError("the connection that was joined is closed; join an open one")
-        if _autocommits(connection):
-            raise StorageError(
-                "the connection that was joined is in AUTOCOMMIT, where nothing can be rolled "
-                "back; join one with a transaction, or use the storage itself"
-            )
+        _check(connection)
         if not connection.in_transaction():
             connection.begin()  # as SQLAlchemy does by itself at the first statement
         schemas = connection.get_execution_options().get("schema_translate_map")
         adapter = self._adapters.of(schemas)
-        answer = adapter.perform_within(connection.connection, operation)
+        at_work = connection.info.setdefault("spry_sqla at work", Lock())
+        if not at_work.acquire(blocking=False):
+            raise StorageError(
+                "two threads or tasks use one transaction at the same moment; let one wait for the "
+                "other, or give each a transaction of its own"
+            )
+        driver = connection.connection.driver_connection
+        was_open = in_transaction(driver)
+        try:
+            answer = adapter.perform_within(connection.connection, operation)
+        except BaseException:
+            # Whoever is cancelled in between must not leave a transaction that would be rolled
+            # back where it is committed.
+            flavor = _flavor(connection)
+            if flavor.has_lost(driver) and (was_open or flavor is postgresql):
+                connection.invalidate()
+            raise
+        finally:
+            at_work.release()
         if isinstance(answer, Unavailable):
             if not answer.nothing_stored:
                 connection.invalidate(answer.error.__cause__)
             raise answer.error
+        if isinstance(answer, Conflict) and not isinstance(operation, Append):
+            raise ConcurrencyError(
+                "another transaction was first, and this one cannot go on; roll it back and run "
+                "it again"
+            )
         return answer
 
 
@@ -84,8 +107,10 @@ class AsyncJoiner:
         )
 
 
-def checked(joined: object, *, awaited: bool) -> Any:
+def checked(joined: Any, *, awaited: bool) -> Any:
     """What was given to be joined. Raises StorageError for what cannot be."""
+    if hasattr(joined, "registry") and callable(joined):
+        joined = joined()  # a scoped session: the one of this thread or task
     kind = type(joined).__name__
     is_async = hasattr(joined, "run_sync")
     if is_async is not awaited and (is_async or _is_plain(joined)):
@@ -107,8 +132,6 @@ def _is_session(joined: object) -> "TypeGuard[Session]":
 
 
 def _connection_of(joined: "Transacted", engine: sa.Engine) -> sa.Connection:
-    if callable(joined):  # a scoped_session
-        joined = joined()
     connection: sa.Connection
     if not _is_session(joined):
         connection = cast("sa.Connection", joined)
@@ -129,7 +152,30 @@ def _bind_of(session: "Session", engine: sa.Engine) -> Any:
     for bind in binds:
         if bind is not None and _same_database(bind.engine, engine):
             return bind
-    return session.get_bind() if session.bind is not None else engine
+    try:
+        return session.get_bind()
+    except sa.exc.SQLAlchemyError:
+        return engine
+
+
+def _check(connection: sa.Connection) -> None:
+    if connection.closed:
+        raise StorageError("the connection that was joined is closed; join an open one")
+    if connection.invalidated:
+        raise transaction_lost("its connection broke, or was cancelled")
+    if _autocommits(connection):
+        raise StorageError(
+            "the connection that was joined is in AUTOCOMMIT, where nothing can be rolled "
+            "back; join one with a transaction, or use the storage itself"
+        )
+    if not sqlite.has_savepoints(connection.engine):
+        if connection.in_nested_transaction():
+            raise StorageError(
+                "the savepoint that is open was made on an engine whose savepoints are not real "
+                "ones; give the storage the engine of the session, or make that engine with "
+                "spry_sqla.sqlite_engine"
+            )
+        sqlite.keep_savepoints(connection.engine)
 
 
 def _same_database(one: sa.Engine, other: sa.Engine) -> bool:
@@ -142,6 +188,8 @@ def _same_database(one: sa.Engine, other: sa.Engine) -> bool:
 def _database(engine: sa.Engine) -> tuple[Any, ...] | None:
     url = engine.url
     name = url.database
+    if name is None:  # in memory, or only creator= knows
+        return None
     if url.get_backend_name() == sqlite.NAME:
         if not name or name == ":memory:":
             return None
@@ -151,10 +199,9 @@ def _database(engine: sa.Engine) -> tuple[Any, ...] | None:
 
 
 def _autocommits(connection: sa.Connection) -> bool:
-    option = connection.get_execution_options().get("isolation_level")
-    if option is None:
-        option = getattr(connection.dialect, "_on_connect_isolation_level", None)
-    flavor: Any = sqlite if connection.dialect.name == sqlite.NAME else postgresql
-    return option == "AUTOCOMMIT" or bool(
-        flavor.autocommits(connection.connection.dbapi_connection)
-    )
+    driver = connection.connection.dbapi_connection
+    return sqlite.is_autocommit(connection) or _flavor(connection).autocommits(driver)
+
+
+def _flavor(connection: sa.Connection) -> Any:
+    return sqlite if connection.dialect.name == sqlite.NAME else postgresql

@@ -135,7 +135,7 @@ def autocommits(driver: Any) -> bool:
     return bool(driver.autocommit)
 
 
-def has_failed(driver: Any) -> bool:
+def has_lost(driver: Any) -> bool:
     """Whether a statement has failed in the transaction of psycopg's connection."""
     pgconn = getattr(_unwrapped(driver), "pgconn", None)
     return pgconn is not None and pgconn.transaction_status == _IN_ERROR

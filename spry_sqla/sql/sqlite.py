@@ -111,18 +111,21 @@ def begin_within(connection: Any, cursor: Any) -> None:
 
     Then a savepoint that is released would be committed. An IMMEDIATE one waits its turn here.
     """
-    if not in_transaction(connection):
+    if not connection.driver_connection.in_transaction:
         cursor.execute("BEGIN IMMEDIATE")
 
 
-def in_transaction(connection: Any) -> bool:
-    """Whether a transaction is open on a connection of sqlite3 or aiosqlite."""
-    return bool(connection.driver_connection.in_transaction)
+def has_lost(driver: Any) -> bool:
+    """Whether a transaction that was open is no more: a full disk, say, may end it."""
+    return not driver.in_transaction
 
 
 def autocommits(driver: Any) -> bool:
-    """Not to be seen on the driver: with `isolation_level=None` SQLAlchemy may begin by events."""
-    return False
+    """Whether COMMIT does nothing (autocommit=True of Python 3.12).
+
+    `isolation_level=None` does not tell: SQLAlchemy may begin by events.
+    """
+    return getattr(driver, "autocommit", None) is True
 
 
 def keep_savepoints(engine: sa.Engine) -> None:
@@ -138,10 +141,25 @@ def keep_savepoints(engine: sa.Engine) -> None:
 
 
 def _begin_first(connection: sa.Connection, _name: str) -> None:
-    if not in_transaction(connection.connection):
+    driver: Any = connection.connection.driver_connection
+    if not (driver.in_transaction or is_autocommit(connection) or autocommits(driver)):
         cursor = connection.connection.cursor()
         cursor.execute("BEGIN")
         cursor.close()
+
+
+def has_savepoints(engine: sa.Engine) -> bool:
+    """Whether `keep_savepoints` was told of an engine."""
+    return engine.dialect.name != NAME or sa.event.contains(engine, "savepoint", _begin_first)
+
+
+def is_autocommit(connection: sa.Connection) -> bool:
+    """Whether SQLAlchemy was told to use a connection in AUTOCOMMIT."""
+    option = connection.get_execution_options().get("isolation_level")
+    if option is None:
+        # What create_engine was given has no public name.
+        option = getattr(connection.dialect, "_on_connect_isolation_level", None)
+    return option == "AUTOCOMMIT"
 
 
 def _begin(cursor: Any) -> bool:

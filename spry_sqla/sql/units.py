@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
-from spry_sqla.errors import StorageError, StorageFailure
+from spry_sqla.errors import StorageError, StorageUnavailable
 from spry_sqla.operations import Append, Read
-from spry_sqla.sql import postgresql
+from spry_sqla.sql import postgresql, sqlite
+from spry_sqla.sql.adapter import transaction_lost
 from spry_sqla.sql.joining import Adapters, Joiner
 from spry_sqla.sql.lending import refused
 
@@ -35,10 +38,9 @@ class SqlUnit:
         except Exception as error:
             raise refused(self._engine, error) from error
         try:
-            self._connection = _transactional(connection)
-            self._connection.begin()
+            self._connection = _begun(connection)
         except BaseException:
-            connection.close()
+            _close(connection)
             raise
 
     def answer(self, operation: Read | Append) -> Any:
@@ -47,29 +49,38 @@ class SqlUnit:
 
     def commit(self) -> None:
         """Commit and give the connection back. Raises ConcurrencyError, StorageUnavailable."""
-        with self._connection:
+        try:
             _commit(self._connection, self._adapters)
+        finally:
+            _close(self._connection)
 
     def rollback(self) -> None:
         """Roll back and give the connection back."""
-        self._connection.close()
+        _close(self._connection)
 
 
 class ThreadUnit:
-    """As `SqlUnit`, awaited: in worker threads of the event loop."""
+    """As `SqlUnit`, awaited: in a thread of its own, for others may wait for what it holds."""
 
     def __init__(self, engine: sa.Engine, adapters: Adapters) -> None:
         self._unit = SqlUnit(engine, adapters)
+        self._thread = ThreadPoolExecutor(1, "spry_sqla transaction")
 
     async def begin(self) -> None:
         """See `SqlUnit.begin`."""
-        beginning = asyncio.ensure_future(asyncio.to_thread(self._unit.begin))
+        begun = False
+
+        def begin() -> None:
+            nonlocal begun
+            self._unit.begin()
+            begun = True
+
         try:
-            await asyncio.shield(beginning)
-        except asyncio.CancelledError:
-            await asyncio.wait([beginning])
-            if beginning.exception() is None:
-                await self.rollback()
+            await self._hop(begin)
+        except BaseException:
+            if begun:
+                self._thread.submit(self._unit.rollback)
+            self._thread.shutdown(wait=False)
             raise
 
     async def answer(self, operation: Read | Append) -> Any:
@@ -78,20 +89,31 @@ class ThreadUnit:
 
     async def commit(self) -> None:
         """See `SqlUnit.commit`."""
-        await self._hop(self._unit.commit)
+        try:
+            await self._hop(self._unit.commit)
+        finally:
+            self._thread.shutdown(wait=False)
 
     async def rollback(self) -> None:
         """See `SqlUnit.rollback`."""
-        await self._hop(self._unit.rollback)
+        try:
+            await self._hop(self._unit.rollback)
+        finally:
+            self._thread.shutdown(wait=False)
 
     async def _hop(self, work: Callable[[], R]) -> R:
-        """To its end, also when the task is cancelled: two threads must not use one connection."""
-        working = asyncio.ensure_future(asyncio.to_thread(work))
-        try:
-            return await asyncio.shield(working)
-        except asyncio.CancelledError:
-            await asyncio.wait([working])
-            raise
+        """To its end, however often the task is cancelled meanwhile."""
+        working = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        cancelled = False
+        while not working.done():
+            try:
+                await asyncio.wait([working])
+            except asyncio.CancelledError:
+                cancelled = True
+        if cancelled:
+            working.exception()  # looked at, so that nobody complains that it was not
+            raise asyncio.CancelledError
+        return working.result()
 
 
 class AsyncUnit:
@@ -112,10 +134,9 @@ class AsyncUnit:
         except Exception as error:
             raise refused(plain, error) from error
         try:
-            await connection.run_sync(_transactional)
-            await connection.begin()
+            await connection.run_sync(_begun)
         except BaseException:
-            await asyncio.shield(connection.close())
+            await self._close(connection)
             raise
         self._connection = connection
 
@@ -131,11 +152,16 @@ class AsyncUnit:
         try:
             await self._connection.run_sync(lambda plain: _commit(plain, self._adapters))
         finally:
-            await asyncio.shield(self._connection.close())
+            await self._close(self._connection)
 
     async def rollback(self) -> None:
         """See `SqlUnit.rollback`."""
-        await self._connection.close()
+        await self._close(self._connection)
+
+    async def _close(self, connection: "AsyncConnection") -> None:
+        # On a broken connection it raises; that it broke was told before.
+        with suppress(sa.exc.SQLAlchemyError):
+            await asyncio.shield(connection.close())
 
 
 def _refuse_one(engine: sa.Engine) -> None:
@@ -146,22 +172,48 @@ def _refuse_one(engine: sa.Engine) -> None:
         )
 
 
-def _transactional(connection: sa.Connection) -> sa.Connection:
-    """The connection of an engine in AUTOCOMMIT, without that."""
-    option = connection.get_execution_options().get("isolation_level")
-    if "AUTOCOMMIT" in (option, getattr(connection.dialect, "_on_connect_isolation_level", None)):
+def _begun(connection: sa.Connection) -> sa.Connection:
+    """The connection in a transaction; that of an engine in AUTOCOMMIT without it."""
+    if sqlite.is_autocommit(connection):
         level = connection.dialect.default_isolation_level or "SERIALIZABLE"
-        return connection.execution_options(isolation_level=level)
+        connection = connection.execution_options(isolation_level=level)
+    connection.begin()
+    if connection.dialect.name == sqlite.NAME:
+        _begin_immediate(connection)
     return connection
 
 
-def _commit(connection: sa.Connection, adapters: Adapters) -> None:
-    if postgresql.has_failed(connection.connection.dbapi_connection):
-        # Its COMMIT would be a ROLLBACK, in silence.
-        raise StorageFailure(
-            "a statement of this transaction failed before, so nothing of it was stored; let the "
-            "error of that statement end the transaction"
+def _begin_immediate(connection: sa.Connection) -> None:
+    """Wait for the turn to write now: who has read before cannot wait for it later."""
+    driver: Any = connection.connection.driver_connection
+    if sqlite.autocommits(driver):
+        raise StorageError(
+            "this engine's connections have autocommit=True, where nothing can be rolled back; "
+            "make it without"
         )
+    cursor = connection.connection.cursor()
+    try:
+        if driver.in_transaction:  # begun by an event of the engine, and empty as yet
+            cursor.execute("COMMIT")
+        cursor.execute("BEGIN IMMEDIATE")
+    except Exception as error:
+        dbapi: Any = connection.dialect.dbapi
+        if not isinstance(error, dbapi.Error):
+            raise
+        raise StorageUnavailable(
+            f"the database stayed locked by others ({sqlite.describe(error)})"
+        ) from error
+    finally:
+        cursor.close()
+
+
+def _commit(connection: sa.Connection, adapters: Adapters) -> None:
+    if connection.invalidated:
+        raise transaction_lost("its connection broke, or was cancelled")
+    flavor: Any = sqlite if connection.dialect.name == sqlite.NAME else postgresql
+    if flavor.has_lost(connection.connection.driver_connection):
+        # Its COMMIT would be a ROLLBACK, in silence.
+        raise transaction_lost("a statement in it failed before")
     try:
         connection.commit()
     except sa.exc.DBAPIError as error:
@@ -170,3 +222,9 @@ def _commit(connection: sa.Connection, adapters: Adapters) -> None:
         if meaning is None:
             raise
         raise meaning from error
+
+
+def _close(connection: sa.Connection) -> None:
+    # On a broken connection it raises; that it broke was told before.
+    with suppress(sa.exc.SQLAlchemyError):
+        connection.close()

@@ -1,12 +1,10 @@
 """Small pages, so that a few rows are many; a clock that other tests have told nothing."""
 
-from dataclasses import fields
-from typing import Any
+from functools import partial
 
 import pytest
 
-from spry_sqla import operations
-from spry_sqla import storage as storages
+from spry_sqla import base, handling, operations, reading
 from spry_sqla.clock import Clock
 
 
@@ -14,13 +12,13 @@ from spry_sqla.clock import Clock
 def small_pages(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Pages of so many rows, where 2,000 are usual."""
     size: int = request.param
-    paged: list[type[Any]] = [
-        *(operations.Load, operations.ReadEvents, operations.ReadHistory, operations.ReadActors)
-    ]
-    for operation in paged:
-        assert fields(operation)[-1].name == "limit"
-        make: Any = operation.__init__
-        monkeypatch.setattr(make, "__defaults__", (*make.__defaults__[:-1], size))
+    paged = {"Load", "ReadEvents", "ReadHistory", "ReadActors"}
+    asked_for = set()
+    for module in (reading, handling):
+        for name in paged & vars(module).keys():
+            asked_for.add(name)
+            monkeypatch.setattr(module, name, partial(getattr(operations, name), limit=size))
+    assert asked_for == paged
     return size
 
 
@@ -30,4 +28,4 @@ def own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Then two events share a microsecond, and so a moment.
     """
-    monkeypatch.setattr(storages, "process_clock", Clock())
+    monkeypatch.setattr(base, "process_clock", Clock())

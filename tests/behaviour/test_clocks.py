@@ -5,7 +5,7 @@ import time
 import pytest
 
 import spry_sqla as spry
-from spry_sqla import storage as storages
+from spry_sqla import base
 from spry_sqla.clock import Clock
 from tests.backends import Backend, Store
 from tests.domains import player
@@ -20,7 +20,7 @@ SECOND = 1_000_000_000
 def wall(monkeypatch: pytest.MonkeyPatch) -> "Wall":
     """The wall clock of this process; what storages open from now on reads it."""
     made = Wall()
-    monkeypatch.setattr(storages, "process_clock", Clock(made))
+    monkeypatch.setattr(base, "process_clock", Clock(made))
     return made
 
 
@@ -68,7 +68,7 @@ def test_a_process_whose_clock_is_behind_writes_after_what_it_has_read(
 ) -> None:
     backend.start(player.domain()).repository(Player).handle(CreatePlayer("Ada"))
 
-    monkeypatch.setattr(storages, "process_clock", Clock(lambda: time.time_ns() - 30 * SECOND))
+    monkeypatch.setattr(base, "process_clock", Clock(lambda: time.time_ns() - 30 * SECOND))
     store = backend.open(player.domain())
     store.repository(Player).handle(Hit("Ada", 1))
 

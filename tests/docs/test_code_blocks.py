@@ -59,6 +59,7 @@ def test_of_the_blocks_of_a_page_in_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    sys.path_importer_cache.pop(".", None)  # as in a new process, in this folder
     module = ModuleType(f"blocks_of_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     names = vars(module)

@@ -120,6 +120,50 @@ def test_all_of_a_domain_gone_keeps_its_tables(start: Start) -> None:
     project.alembic("check")
 
 
+UNGUARDED = {
+    "sqlite": [f'DROP TRIGGER "team_events_no_{what}"' for what in ("update", "delete", "replace")],
+    "postgresql": [
+        f"DROP TRIGGER {name} ON team_events" for name in ("spry_refuse", "spry_refuse_row")
+    ],
+}
+
+
+def test_an_unguarded_actor_that_is_gone_keeps_its_tables(start: Start) -> None:
+    project = start(model("Player", "Team"))
+    project.migrate()
+    with engine_of(project).begin() as connection:
+        for harm in UNGUARDED[sa.make_url(project.url).get_backend_name()]:
+            connection.execute(sa.text(harm))
+    project.write(model("Player"))
+    project.alembic("check")
+
+
+def test_a_table_that_a_hand_has_dropped_is_restored_and_the_others_kept(start: Start) -> None:
+    project = start(model("Player"))
+    project.migrate()
+    before = contents(project.url)
+    with engine_of(project).begin() as connection:
+        connection.execute(sa.text("DROP TABLE player_links"))
+
+    assert "op.restore_actor_tables('Player', format=1)" in project.migrate()
+
+    assert contents(project.url) == before
+    project.alembic("downgrade", "-1")
+    assert contents(project.url) == before
+
+
+def test_who_may_only_read_can_check(tmp_path: Path, postgres_url: str) -> None:
+    project = Project(tmp_path, postgres_url)
+    project.write(model("Player"))
+    project.migrate()
+    with engine_of(project).connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(
+            f'ALTER DATABASE "{connection.engine.url.database}" '
+            "SET default_transaction_read_only = on"
+        )
+    project.alembic("check")
+
+
 def test_a_renamed_actor_keeps_its_rows(start: Start) -> None:
     project = start(model("Player"))
     project.migrate()

@@ -1,12 +1,14 @@
 """`storage.join`: commands in the caller's own transaction, with its own rows."""
 
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
@@ -192,6 +194,46 @@ def test_a_conflict_in_a_transaction_that_has_read_before(sqlite_url: str) -> No
         assert total(app.engine) == 11
 
 
+def test_a_load_that_fails_leaves_the_transaction(postgres_url: str) -> None:
+    with closing(PlainApp(postgres_url)) as app, Session(app.engine) as session:
+        session.add(Note(text="ours"))
+        counters = app.storage.join(session).repository(Counter)
+        counters.handle(Add("c", 5))
+        with app.engine.begin() as other:
+            other.execute(sa.text("LOCK TABLE player_events"))
+            session.execute(sa.text("SET LOCAL lock_timeout = '10ms'"))
+            with pytest.raises(spry.StorageUnavailable):
+                app.storage.join(session).repository(Player).fetch(name="Ada")
+        session.commit()
+        assert (notes(app.engine), total(app.engine)) == (["ours"], 5)
+
+
+def test_a_cancelled_command_leaves_no_commit_that_stores_nothing(postgres_url: str) -> None:
+    """Whatever is told as committed is there."""
+    with closing(AwaitedApp(postgres_url)) as app:
+
+        async def work(awaits: int) -> bool:
+            async with AsyncSession(app.awaited) as session:
+                session.add(Note(text=f"note {awaits}"))
+                await session.flush()
+                counters = app.storage.join(session).repository(Counter)
+                task = asyncio.ensure_future(counters.handle(Add("c")))
+                for _ in range(awaits):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+                try:
+                    await session.commit()
+                except sa.exc.SQLAlchemyError:
+                    return False
+                return True
+
+        for awaits in range(12):
+            told = app.do(work(awaits))
+            assert (f"note {awaits}" in notes(app.engine)) is told
+
+
 # What cannot be joined --------------------------------------------------------------------------
 
 
@@ -222,6 +264,36 @@ def test_another_database_is_refused(database_url: str) -> None:
             app.storage.join(session).repository(Counter).handle(Add("c"))
         assert total(app.engine) == 0
     elsewhere.dispose()
+
+
+def test_an_async_scoped_session(sqlite_url: str) -> None:
+    with closing(AwaitedApp(sqlite_url)) as app:
+
+        async def work() -> None:
+            scoped = async_scoped_session(async_sessionmaker(app.awaited), asyncio.current_task)
+            await app.storage.join(scoped).repository(Counter).handle(Add("c"))  # type: ignore[arg-type]
+            await scoped.commit()
+            await scoped.remove()
+
+        app.do(work())
+        assert total(app.engine) == 1
+
+
+def test_the_application_s_own_savepoints_in_autocommit_stay_as_they_were(sqlite_url: str) -> None:
+    with closing(PlainApp(sqlite_url)) as app:
+        with app.engine.connect() as connection:
+            loose = connection.execution_options(isolation_level="AUTOCOMMIT")
+            with loose.begin_nested():
+                loose.execute(insert("kept"))
+        assert notes(app.engine) == ["kept"]
+
+
+def test_a_savepoint_of_another_engine_is_not_trusted(sqlite_url: str) -> None:
+    other = sa.create_engine(sqlite_url, poolclass=NullPool)
+    with closing(PlainApp(sqlite_url)) as app, Session(other) as session:
+        session.begin_nested()
+        with pytest.raises(spry.StorageError, match="whose savepoints are not real ones"):
+            app.storage.join(session).repository(Counter).handle(Add("c"))
 
 
 def test_two_databases_in_memory_are_not_one() -> None:

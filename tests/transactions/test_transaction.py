@@ -1,15 +1,18 @@
 """`storage.transaction()`: several commands on several actors, all of them or none."""
 
 import asyncio
+import resource
 import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.orm import Session
 
 import spry_sqla as spry
 from tests.domains.player import CreatePlayer, Player
@@ -144,18 +147,150 @@ def test_a_transaction_that_has_ended_is_refused(storage: spry.Storage) -> None:
     assert storage.repository(Counter).fetch(name="a").total == 0
 
 
-def test_a_failure_that_is_passed_over_is_not_committed_in_silence(postgres_url: str) -> None:
+def test_a_failure_that_is_passed_over_leaves_the_rest(postgres_url: str) -> None:
     """PostgreSQL answers the COMMIT of a transaction with a failed statement with ROLLBACK."""
     with closing(PlainApp(postgres_url)) as app:
         with app.engine.begin() as connection:
             connection.execute(sa.text("ALTER TABLE player_events RENAME COLUMN seen TO unseen"))
-        with (
-            pytest.raises(spry.StorageFailure, match="failed before, so nothing of it was stored"),
-            app.storage.transaction() as transaction,
-        ):
+        with app.storage.transaction() as transaction:
             transaction.repository(Counter).handle(Add("a"))
-            with suppress(spry.TablesOutdated):
+            with pytest.raises(spry.TablesOutdated):
                 transaction.repository(Player).fetch(name="Ada")
+        assert app.storage.repository(Counter).fetch(name="a").total == 1
+
+
+@contextmanager
+def files_that_do_not_grow(path: str) -> Iterator[None]:
+    """Writes beyond some pages fail, as on a broken disk: SQLite ends the whole transaction."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (Path(path).stat().st_size + 80_000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["transaction", "joined"])
+def test_a_transaction_that_sqlite_has_ended_is_not_committed(
+    sqlite_url: str, joined: bool
+) -> None:
+    with closing(PlainApp(sqlite_url)) as app:
+        path = str(app.engine.url.database)
+        engine = sa.create_engine(sqlite_url, poolclass=sa.NullPool)
+        sa.event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA cache_size=1"))
+        storage = spry.Storage(engine, domain)
+
+        def work(counters: Any) -> None:
+            assert counters.handle(Add("a")).ok
+            lost = pytest.raises(spry.StorageUnavailable, match="all of the transaction is lost")
+            with files_that_do_not_grow(path), lost:
+                counters.handle(Add("b", 1, 200, "x" * 4_000))
+            with lost:
+                counters.handle(Add("c"))
+
+        if joined:
+            with Session(engine) as session:
+                work(storage.join(session).repository(Counter))
+                with pytest.raises(sa.exc.PendingRollbackError):
+                    session.commit()
+        else:
+            refused = pytest.raises(spry.StorageUnavailable, match="transaction is lost")
+            with refused, storage.transaction() as transaction:
+                work(transaction.repository(Counter))
+        assert [storage.repository(Counter).fetch(name=name).total for name in "abc"] == [0] * 3
+
+
+def test_many_transactions_at_once_do_not_wait_for_each_other_s_threads(
+    database_url: str,
+) -> None:
+    """More of them than an event loop has worker threads, all on one actor first."""
+    with closing(PlainApp(database_url)) as app:
+
+        async def work() -> None:
+            storage = spry.AsyncStorage(app.engine, domain)
+
+            @storage.transaction(retry=500)
+            async def add(transaction: spry.JoinedAsync, name: str) -> None:
+                counters = transaction.repository(Counter)
+                await counters.handle(Add("first"))
+                await counters.handle(Add(name))
+
+            async with asyncio.timeout(120):
+                await asyncio.gather(*(add(f"c{number}") for number in range(12)))
+            assert (await storage.repository(Counter).fetch(name="first")).total == 12
+
+        asyncio.run(work())
+
+
+def test_serializable_transactions_are_run_again(postgres_url: str) -> None:
+    """A read that cannot be serialized is a conflict, too."""
+    with closing(PlainApp(postgres_url)) as app:
+        engine = sa.create_engine(postgres_url, isolation_level="SERIALIZABLE")
+        storage = spry.Storage(engine, domain)
+
+        @storage.transaction(retry=500)
+        def add(transaction: spry.Joined, read: str, written: str) -> None:
+            counters = transaction.repository(Counter)
+            by = counters.fetch(name=read).total + 1
+            counters.handle(Add(written, by))
+
+        def work(number: int) -> None:
+            for _ in range(5):
+                add(*("ab" if number % 2 else "ba"))
+
+        in_threads(4, work)
+        counters = storage.repository(Counter)
+        assert [counters.fetch(name=name).additions for name in "ab"] == [10, 10]
+        engine.dispose()
+        assert app.engine is not engine
+
+
+def test_engines_that_begin_by_events(sqlite_url: str) -> None:
+    """SQLAlchemy's recipe for sqlite3: transactions there wait for their turn, too."""
+    with closing(PlainApp(sqlite_url)) as app:
+        engine = sa.create_engine(sqlite_url)
+
+        @sa.event.listens_for(engine, "connect")
+        def leave_it(driver: Any, record: Any) -> None:
+            driver.isolation_level = None
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN")
+
+        storage = spry.Storage(engine, domain)
+
+        @storage.transaction(retry=50)
+        def add(transaction: spry.Joined) -> None:
+            counters = transaction.repository(Counter)
+            counters.fetch(name="a")
+            counters.handle(Add("a"))
+
+        in_threads(4, lambda number: [add() for _ in range(5)])
+        assert storage.repository(Counter).fetch(name="a").total == 20
+        engine.dispose()
+        assert app.engine is not engine
+
+
+def test_the_error_of_a_block_is_kept_where_the_connection_is_gone(postgres_url: str) -> None:
+    with closing(PlainApp(postgres_url)) as app:
+        with pytest.raises(Oops), app.storage.transaction() as transaction:
+            transaction.repository(Counter).handle(Add("a"))
+            with app.engine.connect() as other:
+                other.execute(sa.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                ))  # fmt: skip
+            raise Oops
+        with pytest.raises(spry.StorageUnavailable), app.storage.transaction() as transaction:
+            transaction.repository(Counter).handle(Add("a"))
+            with app.engine.connect() as other:
+                other.execute(sa.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                ))  # fmt: skip
+            with suppress(spry.StorageUnavailable):
+                transaction.repository(Counter).handle(Add("a"))
         assert app.storage.repository(Counter).fetch(name="a").total == 0
 
 
@@ -288,6 +423,42 @@ def test_a_cancelled_task_stores_nothing_and_keeps_nothing(awaited: Any) -> None
         assert (await storage.repository(Counter).handle(Add("a", 1))).unwrap().total == 1
 
     asyncio.run(work())
+
+
+def test_two_tasks_at_once_in_one_transaction_are_refused(postgres_url: str) -> None:
+    with closing(PlainApp(postgres_url)):
+
+        async def work() -> None:
+            engine = create_async_engine(postgres_url, poolclass=sa.NullPool)
+            storage = spry.AsyncStorage(engine, domain)
+            async with storage.transaction() as transaction:
+                counters = transaction.repository(Counter)
+                told = await asyncio.gather(
+                    *(counters.handle(Add("a")) for _ in range(3)), return_exceptions=True
+                )
+                stored = [each for each in told if isinstance(each, spry.Results)]
+                assert all(isinstance(each, spry.SpryError | spry.Results) for each in told)
+            total = (await storage.repository(Counter).fetch(name="a")).total
+            assert total == len(stored) >= 1
+
+        asyncio.run(work())
+
+
+def test_a_loop_that_is_left_within_a_transaction_leaves_nothing() -> None:
+    storage = spry.AsyncMemoryStorage(domain)
+
+    async def begin() -> Any:
+        transaction = storage.transaction()
+        joined = await transaction.__aenter__()
+        await joined.repository(Counter).handle(Add("a", 100))
+        return transaction
+
+    async def look() -> int:
+        return (await storage.repository(Counter).handle(Add("a"))).unwrap().total
+
+    left = asyncio.run(begin())
+    assert asyncio.run(look()) == 1
+    assert left
 
 
 def test_tasks_wait_for_a_transaction_in_memory() -> None:
