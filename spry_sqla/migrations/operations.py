@@ -6,6 +6,7 @@ script runs on PostgreSQL and on SQLite, and makes what `create_all` makes, for 
 that makes it, offline (`--sql`) too.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # Alembic is still being imported when it imports this
 _Bind = sa.Connection | MockConnection
 
 
-class Operation(MigrateOperation):
+class Operation(MigrateOperation, ABC):
     """Something done to the tables of an actor, or to those that all actors share.
 
     `actors` is the stored name of the actor, two where one takes the place of the other, or none
@@ -81,9 +82,9 @@ class Operation(MigrateOperation):
             for table in (of.commands, of.events, of.id_map, of.links, of.snapshots)
         ]
 
+    @abstractmethod
     def run(self, bind: _Bind) -> None:
         """Do it, or show its texts."""
-        raise NotImplementedError
 
     @classmethod
     def of_actor(
