@@ -9,7 +9,7 @@ from typing import Any, Self, TypedDict, TypeVar
 
 from spry_sqla.clock import process_clock
 from spry_sqla.domain import Domain
-from spry_sqla.errors import DefinitionError, StorageClosed
+from spry_sqla.errors import DefinitionError, StorageClosed, StorageError
 from spry_sqla.operations import Append, Operation, Pause, Read
 from spry_sqla.reading import Context
 from spry_sqla.repository import AsyncRepository, Repository
@@ -59,7 +59,7 @@ def _is_number(value: object, *kinds: type) -> bool:
     return type(value) in kinds
 
 
-class _Base:
+class Base:
     """What all storages share: the domain, the settings, open or closed."""
 
     def __init__(self, domain: Domain, settings: Settings) -> None:
@@ -94,6 +94,12 @@ class _Base:
             self._settings.max_clock_ahead,
         )
 
+    def _composed(self) -> Self:
+        """On the same data, with operations composed from the four stores alone."""
+        raise StorageError(
+            f"a {type(self).__name__} is not asked for this; ask the storage that it came from"
+        )
+
     def _refuse_closed(self) -> None:
         if self._closed:
             raise StorageClosed(
@@ -101,7 +107,7 @@ class _Base:
             )
 
 
-class Plain(_Base):
+class Plain(Base):
     """What is not awaited: repositories on something that answers operations."""
 
     def __init__(
@@ -137,7 +143,7 @@ class Plain(_Base):
         return self._answer(operation)
 
 
-class Awaited(_Base):
+class Awaited(Base):
     """What is awaited."""
 
     def __init__(

@@ -12,15 +12,10 @@ from operator import attrgetter
 from threading import Lock, get_ident
 from typing import Any
 
-from spry_sqla.domain import Domain
 from spry_sqla.errors import StorageUnavailable
 from spry_sqla.operations import (
     NO_ID,
-    Append,
-    Appended,
-    Conflict,
     Head,
-    Read,
     StoredSnapshot,
 )
 from spry_sqla.records import (
@@ -32,7 +27,8 @@ from spry_sqla.records import (
     StoredEvent,
     tag_of,
 )
-from spry_sqla.stores import KeyTaken, append, read, vector_of
+from spry_sqla.stores import KeyTaken, vector_of
+from spry_sqla.units import Adapter
 
 WAIT = 30.0
 """Seconds that a transaction of others is waited for."""
@@ -261,71 +257,64 @@ class MemoryStores:
         self.snapshots = MemorySnapshots(journal, self.events)
 
 
-class MemoryAdapter:
-    """Every operation on stores in memory, one at a time."""
+class MemoryUnit:
+    """A unit of work on stores in memory; nested, it undoes what was done since it began."""
 
-    def __init__(self, domain: Domain) -> None:
-        self._journal = Journal()
-        self._lock = Lock()
-        self._owner: int | None = None
-        self._stores = {kind.name: MemoryStores(self._journal) for kind in domain.actors}
+    def __init__(self, adapter: "MemoryAdapter", *, within: bool = False) -> None:
+        self._adapter = adapter
+        self._within = within
+        self._mark = adapter.journal.mark()
 
-    def perform(self, operation: Read | Append) -> Any:
-        """Answer one operation. Raises StorageUnavailable within a transaction of this thread."""
-        self._acquire()
-        try:
-            answer = self.answer(operation)
-            self._journal.forget()
-            return answer
-        finally:
-            self._lock.release()
+    def stores(self, actor: str) -> MemoryStores:
+        """The stores of an actor type, which come to be when they are first asked for."""
+        return self._adapter.stores_of(actor)
 
-    def answer(self, operation: Read | Append) -> Any:
-        """Answer one operation in the transaction that has begun."""
-        stores = self._stores[operation.actor]
-        if not isinstance(operation, Append):
-            return read(stores, operation)
-        mark = self._journal.mark()
-        try:
-            append(stores, operation)
-        except KeyTaken:
-            self._journal.roll_back(mark)
-            return Conflict()
-        except BaseException:
-            self._journal.roll_back(mark)
-            raise
-        return Appended()
-
-    def begin(self) -> None:
-        """Begin a transaction; others wait until it ends."""
-        self._acquire()
-        self._owner = get_ident()
+    def nested(self) -> "MemoryUnit":
+        """A savepoint."""
+        return MemoryUnit(self._adapter, within=True)
 
     def commit(self) -> None:
-        """End it, and keep what was done."""
-        self.keep()
-        self._end()
+        """Keep what was done."""
+        if not self._within:
+            self._adapter.journal.forget()
+            self._adapter.end()
 
     def rollback(self) -> None:
-        """End it, and undo what was done."""
-        self.undo()
-        self._end()
+        """Undo what was done."""
+        self._adapter.journal.roll_back(self._mark)
+        if not self._within:
+            self._adapter.end()
 
-    def keep(self) -> None:
-        """Keep what was answered."""
-        self._journal.forget()
 
-    def undo(self) -> None:
-        """Undo what was answered."""
-        self._journal.roll_back()
+class MemoryAdapter(Adapter):
+    """Stores in memory, for one unit of work at a time."""
 
-    def _end(self) -> None:
-        self._owner = None
-        self._lock.release()
+    def __init__(self) -> None:
+        self.journal = Journal()
+        self._lock = Lock()
+        self._owner: int | None = None
+        self._stores: dict[str, MemoryStores] = {}
 
-    def _acquire(self) -> None:
+    def begin(self, *, write: bool) -> MemoryUnit:
+        """Begin a unit of work; others wait until it ends.
+
+        Raises StorageUnavailable within a unit of this thread.
+        """
         if self._owner == get_ident() or not self._lock.acquire(timeout=WAIT):
             raise in_own_transaction()
+        self._owner = get_ident()
+        return MemoryUnit(self)
+
+    def stores_of(self, actor: str) -> MemoryStores:
+        """The stores of an actor type, for the unit of work that has begun."""
+        if actor not in self._stores:
+            self._stores[actor] = MemoryStores(self.journal)
+        return self._stores[actor]
+
+    def end(self) -> None:
+        """Let the next unit of work begin."""
+        self._owner = None
+        self._lock.release()
 
 
 def in_own_transaction() -> StorageUnavailable:

@@ -4,15 +4,17 @@ import asyncio
 from typing import Any
 
 from spry_sqla.errors import StorageError
-from spry_sqla.memory import WAIT, MemoryAdapter, in_own_transaction
+from spry_sqla.memory import WAIT, in_own_transaction
 from spry_sqla.operations import Append, Read
+from spry_sqla.units import Adapter, AdapterUnit, answer
 
 
 class MemoryTurns:
-    """A MemoryAdapter, awaited; also its transactions, one after another."""
+    """An adapter in memory, awaited; also its transactions, one after another."""
 
-    def __init__(self, adapter: MemoryAdapter) -> None:
+    def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
+        self._unit = AdapterUnit(adapter)
         self._owner: asyncio.Task[Any] | None = None
         # A lock belongs to an event loop, and a storage may serve one `asyncio.run` after another.
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -22,27 +24,32 @@ class MemoryTurns:
         """Answer one operation. Raises StorageUnavailable within a transaction of this task."""
         await self._acquire()
         try:
-            return self._adapter.perform(operation)
+            return answer(self._adapter, operation)
         finally:
             self._lock.release()
 
     async def begin(self) -> None:
         """Begin a transaction."""
         await self._acquire()
+        try:
+            self._unit.begin()
+        except BaseException:
+            self._lock.release()
+            raise
         self._owner = asyncio.current_task()
 
     async def answer(self, operation: Read | Append) -> Any:
         """Answer one operation in the transaction that has begun."""
-        return self._adapter.answer(operation)
+        return self._unit.answer(operation)
 
     async def commit(self) -> None:
         """End it, and keep what was done."""
-        self._adapter.keep()
+        self._unit.commit()
         self._end()
 
     async def rollback(self) -> None:
         """End it, and undo what was done."""
-        self._adapter.undo()
+        self._unit.rollback()
         self._end()
 
     def _end(self) -> None:
@@ -68,5 +75,5 @@ class MemoryTurns:
                     "this storage in memory is in use by another event loop; give each a storage "
                     "of its own"
                 )
-            self._adapter.undo()  # of a transaction that its loop has left behind
+            self._unit.rollback()  # of a transaction that its loop has left behind
         self._loop, self._lock, self._owner = loop, asyncio.Lock(), None

@@ -4,9 +4,11 @@ A storage answers the operations that the logic yields. It makes no tables, hold
 application decides, and closes nothing that is not its own.
 """
 
+import asyncio
 from collections.abc import Callable
+from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import sqlalchemy as sa
 
@@ -16,17 +18,20 @@ from spry_sqla.errors import StorageError
 from spry_sqla.memory import MemoryAdapter
 from spry_sqla.memory_turns import MemoryTurns
 from spry_sqla.operations import Append, Read
+from spry_sqla.sql.adapter import SqlAdapter
 from spry_sqla.sql.joining import Adapters, AsyncJoiner, Joiner, checked
 from spry_sqla.sql.lending import AsyncLender, Lender, ThreadLender
 from spry_sqla.sql.sqlite import keep_savepoints
 from spry_sqla.sql.statements import SchemaMap
-from spry_sqla.sql.units import AsyncUnit, SqlUnit, ThreadUnit
+from spry_sqla.sql.units import AsyncUnit, SqlUnit
+from spry_sqla.threads import ThreadUnit
 from spry_sqla.transactions import (
     AsyncTransaction,
     Joined,
     JoinedAsync,
     Transaction,
 )
+from spry_sqla.units import Adapter, AdapterUnit, Composed, answer
 
 if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -34,31 +39,89 @@ if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not brin
     from spry_sqla.sql.joining import AsyncTransacted, Transacted
 
 
-class MemoryStorage(Plain):
+class AdapterStorage(Plain):
+    """A domain on an `Adapter`, such as somebody else has written. Threads may share one.
+
+    Raises what the adapter's `check` raises.
+    """
+
+    def __init__(self, adapter: Adapter, domain: Domain, **settings: Unpack[Settings]) -> None:
+        self._adapter = adapter
+        super().__init__(domain, settings, partial(answer, adapter))
+        adapter.check()
+        domain.prepare()
+
+    def transaction(self, *, retry: int = 0) -> Transaction:
+        """See `Storage.transaction`."""
+        self._refuse_closed()
+        return Transaction(self, lambda: AdapterUnit(self._adapter), retry)
+
+    def _composed(self) -> Self:
+        twin = copy(self)
+        twin._adapter = Composed(self._adapter)
+        twin._answer = partial(answer, twin._adapter)
+        return twin
+
+
+class AsyncAdapterStorage(Awaited):
+    """As `AdapterStorage`, awaited: each operation is one hop to a worker thread.
+
+    The adapter is checked by `async with`, by `check()`, or before the first operation.
+    """
+
+    def __init__(self, adapter: Adapter, domain: Domain, **settings: Unpack[Settings]) -> None:
+        self._adapter = adapter
+        self._checked = False
+        super().__init__(domain, settings, self._checked_answer)
+
+    async def check(self) -> None:
+        """See that the adapter's backend is there. Raises what its `check` raises."""
+        self._refuse_closed()
+        await asyncio.to_thread(self._adapter.check)
+        self.domain.prepare()
+        self._checked = True
+
+    def transaction(self, *, retry: int = 0) -> AsyncTransaction:
+        """See `AsyncStorage.transaction`."""
+        self._refuse_closed()
+        return AsyncTransaction(self, lambda: ThreadUnit(AdapterUnit(self._adapter)), retry)
+
+    def _composed(self) -> Self:
+        twin = copy(self)
+        twin._adapter = Composed(self._adapter)
+        twin._answer = twin._checked_answer
+        return twin
+
+    async def _checked_answer(self, operation: Read | Append) -> Any:
+        if not self._checked:
+            await self.check()
+        return await asyncio.to_thread(answer, self._adapter, operation)
+
+
+class MemoryStorage(AdapterStorage):
     """Everything in the memory of this process: for an application's unit tests.
 
-    It takes what the other storages take and refuses what they refuse. Threads may share one.
+    It takes what the other storages take and refuses what they refuse. Threads may share one; those
+    that want to write wait while another is in a transaction.
     """
 
     def __init__(self, domain: Domain, **settings: Unpack[Settings]) -> None:
-        self._adapter = MemoryAdapter(domain)
-        super().__init__(domain, settings, self._adapter.perform)
-
-    def transaction(self, *, retry: int = 0) -> Transaction:
-        """See `Storage.transaction`. Other threads wait until it ends."""
-        return Transaction(self, lambda: self._adapter, retry)
+        super().__init__(MemoryAdapter(), domain, **settings)
 
 
 class AsyncMemoryStorage(Awaited):
     """As `MemoryStorage`, awaited."""
 
     def __init__(self, domain: Domain, **settings: Unpack[Settings]) -> None:
-        self._turns = MemoryTurns(MemoryAdapter(domain))
+        self._turns = MemoryTurns(MemoryAdapter())
         super().__init__(domain, settings, self._turns.perform)
 
     def transaction(self, *, retry: int = 0) -> AsyncTransaction:
         """See `AsyncStorage.transaction`. Other tasks wait until it ends."""
         return AsyncTransaction(self, lambda: self._turns, retry)
+
+    def _composed(self) -> Self:
+        return self  # nothing is fused in memory
 
 
 class Storage(Plain):
@@ -101,6 +164,11 @@ class Storage(Plain):
         self._refuse_closed()
         return Transaction(self, lambda: SqlUnit(self._engine, self._adapters), retry)
 
+    def _composed(self) -> Self:
+        twin = copy(self)
+        twin._answer = partial(Lender(self._engine).answer, _composed_on(self._engine, self.domain))
+        return twin
+
 
 class AsyncStorage(Awaited):
     """As `Storage`, awaited, on an AsyncEngine or a plain Engine. Tasks may share one.
@@ -121,7 +189,7 @@ class AsyncStorage(Awaited):
         if isinstance(engine, sa.Engine):
             self._plain = engine
             self._lender = ThreadLender(engine)
-            self._make_unit = partial(ThreadUnit, engine, self._adapters)
+            self._make_unit = lambda: ThreadUnit(SqlUnit(engine, self._adapters))
         elif isinstance(getattr(engine, "sync_engine", None), sa.Engine):
             self._plain = engine.sync_engine
             self._lender = AsyncLender(engine)
@@ -156,10 +224,20 @@ class AsyncStorage(Awaited):
         self._refuse_closed()
         return AsyncTransaction(self, self._make_unit, retry)
 
+    def _composed(self) -> Self:
+        twin = copy(self)
+        twin._adapter = _composed_on(self._plain, self.domain)
+        twin._answer = twin._checked_answer
+        return twin
+
     async def _checked_answer(self, operation: Read | Append) -> Any:
         if not self._checked:
             await self.check()
         return await self._lender.answer(self._adapter, operation)
+
+
+def _composed_on(engine: sa.Engine, domain: Domain) -> SqlAdapter:
+    return SqlAdapter(domain, engine.dialect, schemas=_schemas(engine), composed=True)
 
 
 def _schemas(engine: "AsyncEngine | sa.Engine") -> SchemaMap:

@@ -180,9 +180,7 @@ def read(stores: Stores, operation: Read) -> Any:
     """Answer any operation that reads, from the four stores."""
     match operation:
         case Load():
-            actors = [load(stores, operation, target) for target in operation.targets]
-            # Last: a command whose events were read above is then found by its key, too.
-            return Loading(actors, stores.commands.with_keys(operation.keys))
+            return load_all(stores, operation)
         case ReadEvents(_, actor_id, after, limit):
             origins = stores.events.origins(actor_id)
             return EventPage(*_ranges(stores, actor_id, origins, after, limit))
@@ -199,6 +197,13 @@ def read(stores: Stores, operation: Read) -> Any:
             return ActorPage(stores.maps.page(position, end, limit), end)
         case Resolve(_, origin, target):
             return choose(stores.maps.owners(target.digest), target.native_id, origin)
+
+
+def load_all(stores: Stores, operation: Load) -> Loading:
+    """Answer a load, from the stores."""
+    actors = [load(stores, operation, target) for target in operation.targets]
+    # Last: a command whose events were read above is then found by its key, too.
+    return Loading(actors, stores.commands.with_keys(operation.keys))
 
 
 def load(stores: Stores, operation: Load, target: Target) -> Loaded:

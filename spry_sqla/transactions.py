@@ -5,12 +5,13 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from spry_sqla.base import Awaited, Plain, Settings
 from spry_sqla.domain import Domain
 from spry_sqla.errors import ConcurrencyError, DefinitionError, StorageError
 from spry_sqla.operations import Append, Read, pauses
+from spry_sqla.units import AsyncUnit, Unit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,24 +38,6 @@ class JoinedAsync(Awaited):
         self, domain: Domain, settings: Settings, answer: Callable[[Read | Append], Awaitable[Any]]
     ) -> None:
         super().__init__(domain, {**settings, "attempts": 1}, answer)
-
-
-class Unit(Protocol):
-    """A transaction of a backend: begun, and committed or rolled back, once."""
-
-    def begin(self) -> None: ...
-    def answer(self, operation: Read | Append) -> Any: ...
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
-
-
-class AsyncUnit(Protocol):
-    """As `Unit`, awaited."""
-
-    async def begin(self) -> None: ...
-    async def answer(self, operation: Read | Append) -> Any: ...
-    async def commit(self) -> None: ...
-    async def rollback(self) -> None: ...
 
 
 class Transaction:

@@ -22,9 +22,10 @@ from alembic.operations import Operations
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import spry_sqla as spry
+from spry_sqla.adapters import AdapterStorage, MemoryAdapter
 from spry_sqla.base import Settings
 from spry_sqla.domain import ActorKind
-from spry_sqla.memory import MemoryAdapter
+from spry_sqla.memory_turns import MemoryTurns
 from spry_sqla.operations import Append, Read
 from spry_sqla.sql.adapter import SqlAdapter
 from spry_sqla.sql.lending import Lender
@@ -131,7 +132,7 @@ class Backend(ABC):
 
 
 class PlainStore:
-    def __init__(self, storage: spry.Storage | spry.MemoryStorage) -> None:
+    def __init__(self, storage: spry.Storage | AdapterStorage) -> None:
         self.domain = storage.domain
         self._storage = storage
 
@@ -236,24 +237,19 @@ class InMemory(Backend):
         self._adapter: MemoryAdapter
 
     def clear(self, domain: spry.Domain) -> None:
-        self._adapter = MemoryAdapter(domain)
+        self._adapter = MemoryAdapter()
 
     def open(self, domain: spry.Domain, **settings: Unpack[Settings]) -> Store:
         adapter = self._adapter
         if self._runner is None:
-            plain = spry.MemoryStorage(domain, **settings)
-            plain._answer = adapter.perform
-            return PlainStore(plain)
-
-        async def answer(operation: Read | Append) -> Any:
-            return adapter.perform(operation)
-
+            return PlainStore(AdapterStorage(adapter, domain, **settings))
         awaited = spry.AsyncMemoryStorage(domain, **settings)
-        awaited._answer = answer
+        awaited._turns = MemoryTurns(adapter)
+        awaited._answer = awaited._turns.perform
         return AwaitedStore(self._runner, awaited)
 
     def count(self, actor: ActorKind[Any], part: str) -> int:
-        store: Any = getattr(self._adapter._stores[actor.name], _STORES[part])
+        store: Any = getattr(self._adapter.stores_of(actor.name), _STORES[part])
         return len(store.by_id if part == "events" else store._by_id)
 
     def stop(self) -> None:

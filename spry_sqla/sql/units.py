@@ -1,10 +1,8 @@
 """Transactions that are begun here, each on a connection of its own."""
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
@@ -18,8 +16,6 @@ from spry_sqla.sql.lending import refused
 
 if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-R = TypeVar("R")
 
 
 class SqlUnit:
@@ -57,63 +53,6 @@ class SqlUnit:
     def rollback(self) -> None:
         """Roll back and give the connection back."""
         _close(self._connection)
-
-
-class ThreadUnit:
-    """As `SqlUnit`, awaited: in a thread of its own, for others may wait for what it holds."""
-
-    def __init__(self, engine: sa.Engine, adapters: Adapters) -> None:
-        self._unit = SqlUnit(engine, adapters)
-        self._thread = ThreadPoolExecutor(1, "spry_sqla transaction")
-
-    async def begin(self) -> None:
-        """See `SqlUnit.begin`."""
-        begun = False
-
-        def begin() -> None:
-            nonlocal begun
-            self._unit.begin()
-            begun = True
-
-        try:
-            await self._hop(begin)
-        except BaseException:
-            if begun:
-                self._thread.submit(self._unit.rollback)
-            self._thread.shutdown(wait=False)
-            raise
-
-    async def answer(self, operation: Read | Append) -> Any:
-        """See `SqlUnit.answer`."""
-        return await self._hop(lambda: self._unit.answer(operation))
-
-    async def commit(self) -> None:
-        """See `SqlUnit.commit`."""
-        try:
-            await self._hop(self._unit.commit)
-        finally:
-            self._thread.shutdown(wait=False)
-
-    async def rollback(self) -> None:
-        """See `SqlUnit.rollback`."""
-        try:
-            await self._hop(self._unit.rollback)
-        finally:
-            self._thread.shutdown(wait=False)
-
-    async def _hop(self, work: Callable[[], R]) -> R:
-        """To its end, however often the task is cancelled meanwhile."""
-        working = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        cancelled = False
-        while not working.done():
-            try:
-                await asyncio.wait([working])
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            working.exception()  # looked at, so that nobody complains that it was not
-            raise asyncio.CancelledError
-        return working.result()
 
 
 class AsyncUnit:

@@ -1,0 +1,145 @@
+"""All that the author of a storage adapter imports: the contract, its vocabulary, the storages.
+
+An adapter is a subclass of `Adapter`: it begins units of work, and gives the four stores within
+each. The rest is there: `AdapterStorage(adapter, domain)` has repositories and transactions.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from spry_sqla.base import Awaited, Base, Plain
+from spry_sqla.clock import process_clock, timestamp_of
+from spry_sqla.domain import Domain
+from spry_sqla.identity import actor_id, canonical, digest
+from spry_sqla.memory import MemoryAdapter
+from spry_sqla.model import Scalar
+from spry_sqla.operations import (
+    NO_ID,
+    PAGE,
+    ActorPage,
+    Append,
+    Appended,
+    Conflict,
+    EventPage,
+    Head,
+    HistoryPage,
+    Load,
+    Loaded,
+    Loading,
+    Owner,
+    Read,
+    ReadActors,
+    ReadCommands,
+    ReadEvents,
+    ReadHistory,
+    Resolve,
+    Run,
+    StoredSnapshot,
+    Target,
+    Unavailable,
+)
+from spry_sqla.records import (
+    CommandRecord,
+    EventRecord,
+    LinkRecord,
+    MappingRecord,
+    SnapshotRecord,
+    StoredEvent,
+    tag_of,
+)
+from spry_sqla.storage import AdapterStorage, AsyncAdapterStorage
+from spry_sqla.stores import (
+    CommandStore,
+    EventStore,
+    KeyTaken,
+    MapStore,
+    SnapshotStore,
+    Stores,
+    vector_of,
+)
+from spry_sqla.units import Adapter, UnitOfWork
+
+S = TypeVar("S", bound=Base)
+
+__all__ = [
+    "NO_ID",
+    "PAGE",
+    "ActorPage",
+    "Adapter",
+    "AdapterStorage",
+    "Append",
+    "Appended",
+    "AsyncAdapterStorage",
+    "CommandRecord",
+    "CommandStore",
+    "Conflict",
+    "EventPage",
+    "EventRecord",
+    "EventStore",
+    "Head",
+    "HistoryPage",
+    "KeyTaken",
+    "LinkRecord",
+    "Load",
+    "Loaded",
+    "Loading",
+    "MapStore",
+    "MappingRecord",
+    "MemoryAdapter",
+    "Owner",
+    "Read",
+    "ReadActors",
+    "ReadCommands",
+    "ReadEvents",
+    "ReadHistory",
+    "Resolve",
+    "Run",
+    "SnapshotRecord",
+    "SnapshotStore",
+    "StoredEvent",
+    "StoredSnapshot",
+    "Stores",
+    "Target",
+    "Unavailable",
+    "UnitOfWork",
+    "composed",
+    "new_id",
+    "perform",
+    "perform_async",
+    "tag_of",
+    "target_of",
+    "timestamp_of",
+    "vector_of",
+]
+
+
+def perform(storage: Plain, operation: Read | Append) -> Any:
+    """Answer one operation without the logic around it: for tests, and for tools that move rows.
+
+    Raises what the storage raises.
+    """
+    return storage._perform(operation)
+
+
+async def perform_async(storage: Awaited, operation: Read | Append) -> Any:
+    """As `perform`, awaited."""
+    return await storage._perform(operation)
+
+
+def composed(storage: S) -> S:
+    """A storage on the same data that answers every operation from the four stores alone.
+
+    It is slower, and the same: what an adapter has in fewer steps is compared with it.
+    """
+    return storage._composed()
+
+
+def target_of(domain: Domain, actor: type[Any], identifiers: Mapping[str, Scalar]) -> Target:
+    """Whom an operation is for. Raises NotRegistered, UnusableIdentifiers."""
+    text = canonical(identifiers)
+    return Target(digest(text), actor_id(domain.actor(actor).name, text))
+
+
+def new_id() -> str:
+    """The id of a new record, greater than every id that this process has read."""
+    return process_clock.next()
