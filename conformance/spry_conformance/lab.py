@@ -1,0 +1,236 @@
+"""Where a history is played: an adapter with its data thrown away, and the storages opened on it.
+
+The lab plays the steps that all properties share. What a property sees that is not as promised, it
+tells by `Broken`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, NamedTuple, Self
+
+import spry_sqla as spry
+from spry_conformance.adapter import Adapter
+from spry_conformance.domain import Account, actor_of, domain
+from spry_conformance.faces import AwaitedFace, Face, face
+from spry_conformance.history import MAIN, AtOnce, Fetch, Handle, HandleMany, Reopen
+from spry_sqla.adapters import (
+    EventRecord,
+    Load,
+    Loading,
+    ReadHistory,
+    StoredSnapshot,
+    target_of,
+)
+
+SECONDS = 60.0
+"""How long what is done at once may take at most."""
+
+
+class Broken(AssertionError):
+    """Something was not as promised; the text says what was seen."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A step that was done beside others: what it answered, and when.
+
+    `begun` and `ended` are places in one order of all beginnings and ends: what ended before
+    another began was before it.
+    """
+
+    program: int
+    step: Handle | HandleMany | Fetch
+    outcome: Any
+    begun: int
+    ended: int
+
+
+class Rows(NamedTuple):
+    """What is stored of an actor: events in the order of ids, and the newest usable snapshot."""
+
+    actor_id: str
+    events: list[EventRecord]
+    snapshot: StoredSnapshot | None
+
+
+class Lab:
+    """An adapter at the beginning: without data. To be closed, as a context manager."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+        self.domain = domain()
+        self._runner = asyncio.Runner()
+        self._opened: list[Face] = []
+        self._of_origin: dict[str, Face] = {}
+
+    def __enter__(self) -> Self:
+        self.adapter.reset()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.close_all()
+        finally:
+            self._runner.close()
+
+    # Storages ------------------------------------------------------------------------------------
+
+    def open(self, origin: str = MAIN, of: spry.Domain | None = None) -> Face:
+        """One more storage on the data, closed with the lab."""
+        made = face(self.adapter.open(of or self.domain, origin), self._runner)
+        self._opened.append(made)
+        return made
+
+    def storage(self, origin: str = MAIN) -> Face:
+        """The storage of an origin, opened when it is first asked for."""
+        if origin not in self._of_origin:
+            self._of_origin[origin] = self.open(origin)
+        return self._of_origin[origin]
+
+    @property
+    def accounts(self) -> Any:
+        """The repository of accounts, of the main origin."""
+        return self.storage().repository(Account)
+
+    def close_all(self) -> None:
+        """Close every storage; the next one that is asked for is opened anew."""
+        while self._opened:
+            opened = self._opened.pop()
+            opened.close()
+            if self.adapter.close is not None:
+                self.adapter.close(opened.storage)
+        self._of_origin.clear()
+
+    def reopen(self, step: Reopen = Reopen()) -> None:  # noqa: B008  (it is frozen)
+        """Close every storage, and go on with other code on the same data."""
+        self.close_all()
+        self.domain = domain(step.meta)
+
+    # Steps ---------------------------------------------------------------------------------------
+
+    def do(self, step: Handle | HandleMany | Fetch, at: Face | None = None) -> Any:
+        """Do one step and answer with what it answers; what it raises is raised."""
+        storage = at or self.storage(step.origin)
+        match step:
+            case Handle(command, key, metadata):
+                repository = storage.repository(actor_of(command))
+                return repository.handle(command, idempotency_key=key, metadata=metadata)
+            case HandleMany(commands, keys):
+                return storage.repository(actor_of(commands[0])).handle_many(
+                    commands, idempotency_keys=keys or None
+                )
+            case Fetch(owner, version):
+                return storage.repository(Account).fetch(owner=owner, version=version)
+
+    def at_once(self, step: AtOnce) -> list[Call]:
+        """Do programs at the same time, each at a storage of its own; in the order of ends.
+
+        Tasks, where storages are awaited, and threads where not. An outcome is what a step answered
+        or the exception that it raised.
+        """
+        storages = [self.open(program[0].origin) for program in step.programs if program]
+        programs = [program for program in step.programs if program]
+        if storages and isinstance(storages[0], AwaitedFace):
+            calls = self._runner.run(_in_tasks(storages, programs))
+        else:
+            calls = self._in_threads(storages, programs)
+        return sorted(calls, key=lambda call: call.ended)
+
+    def _in_threads(
+        self, storages: Sequence[Face], programs: Sequence[Sequence[Any]]
+    ) -> list[Call]:
+        moments = count()
+        start = threading.Barrier(len(programs) or 1, timeout=SECONDS)
+
+        def play(place: int) -> list[Call]:
+            calls = []
+            start.wait()
+            for each in programs[place]:
+                begun = next(moments)
+                outcome = outcome_of(self.do, each, storages[place])
+                calls.append(Call(place, each, outcome, begun, next(moments)))
+            return calls
+
+        if not programs:
+            return []
+        with ThreadPoolExecutor(len(programs)) as threads:
+            played = threads.map(play, range(len(programs)), timeout=SECONDS)
+            return [call for calls in played for call in calls]
+
+    # What is there -------------------------------------------------------------------------------
+
+    def rows(self, actor: type[Any] = Account, at: Face | None = None, **names: Any) -> Rows:
+        """What is stored of the actor that identifiers reach."""
+        storage = at or self.storage()
+        kind = storage.domain.actor(actor)
+        target = target_of(storage.domain, actor, names)
+        loading: Loading = storage.perform(Load(kind.name, MAIN, (target,), kind.fingerprint))
+        (loaded,) = loading.actors
+        actor_id = loaded.owner.actor_id or target.native_id
+        page = storage.perform(ReadHistory(kind.name, actor_id, {}))
+        return Rows(actor_id, page.events, loaded.snapshot)
+
+
+async def _in_tasks(storages: Sequence[Any], programs: Sequence[Sequence[Any]]) -> list[Call]:
+    moments = count()
+
+    async def play(place: int) -> list[Call]:
+        calls = []
+        for each in programs[place]:
+            begun = next(moments)
+            try:
+                outcome = await _awaited(storages[place].storage, each)
+            except Exception as error:  # noqa: BLE001  (it is the outcome)
+                outcome = error
+            calls.append(Call(place, each, outcome, begun, next(moments)))
+        return calls
+
+    async with asyncio.timeout(SECONDS):
+        played = await asyncio.gather(*map(play, range(len(programs))))
+    return [call for calls in played for call in calls]
+
+
+async def _awaited(storage: Any, step: Handle | HandleMany | Fetch) -> Any:
+    match step:
+        case Handle(command, key, metadata):
+            repository = storage.repository(actor_of(command))
+            return await repository.handle(command, idempotency_key=key, metadata=metadata)
+        case HandleMany(commands, keys):
+            return await storage.repository(actor_of(commands[0])).handle_many(
+                commands, idempotency_keys=keys or None
+            )
+        case Fetch(owner, version):
+            return await storage.repository(Account).fetch(owner=owner, version=version)
+
+
+def outcome_of(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What work answers, or the exception that it raises."""
+    try:
+        return work(*arguments)
+    except Exception as error:  # noqa: BLE001  (it is the outcome)
+        return error
+
+
+def expect(found: object, expected: object, what: str) -> None:
+    """Raises Broken where something is not what it should be."""
+    if found != expected:
+        raise Broken(f"{what}: expected {expected!r}, and found {found!r}")
+
+
+@contextmanager
+def raising(kind: type[BaseException], what: str) -> Iterator[None]:
+    """Raises Broken where the block does not raise an error of this kind."""
+    try:
+        yield
+    except kind:
+        return
+    except Exception as error:
+        raise Broken(
+            f"{what}: expected {kind.__name__}, and {type(error).__name__} came"
+        ) from error
+    raise Broken(f"{what}: expected {kind.__name__}, and nothing was raised")

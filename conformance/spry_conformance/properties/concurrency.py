@@ -1,0 +1,1 @@
+"""Several writers at once: each append is whole, and one after another."""

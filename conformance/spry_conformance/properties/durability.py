@@ -1,0 +1,1 @@
+"""What was reported as stored is stored: processes are really killed."""

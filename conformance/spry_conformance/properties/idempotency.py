@@ -1,0 +1,1 @@
+"""The same command twice, and many commands at once."""

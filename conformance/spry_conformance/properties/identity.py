@@ -1,0 +1,1 @@
+"""Whom identifiers reach."""

@@ -1,0 +1,1 @@
+"""What work costs, counted in what the backend reads."""

@@ -1,0 +1,1 @@
+"""Snapshots: taken when due, used where right."""

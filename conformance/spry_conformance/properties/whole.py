@@ -1,0 +1,1 @@
+"""All that an application can see, against the reference model."""

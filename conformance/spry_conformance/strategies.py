@@ -1,0 +1,42 @@
+"""What histories are drawn from: few names, so that they meet, and numbers at the edges."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from spry_conformance.domain import (
+    AnyCommand,
+    Deposit,
+    Meddle,
+    Open,
+    Rename,
+    Stumble,
+    Withdraw,
+)
+from spry_conformance.history import Fetch, Handle, HandleMany, Reopen
+
+owners = st.sampled_from(["Ada", "Bob", "Zo\u00eb", "Zoe\u0308", ""])
+amounts = st.sampled_from([0, 1, 30, 2**70])
+keys = st.none() | st.sampled_from(["k1", "k2", "k3"])
+metadata = st.none() | st.sampled_from([{}, {"user": "eve"}])
+
+deposits = st.builds(Deposit, owners, st.lists(amounts, max_size=4).map(tuple))
+commands: st.SearchStrategy[AnyCommand] = st.one_of(
+    st.builds(Open, owners),
+    deposits,
+    st.builds(Withdraw, owners, amounts),
+    st.builds(Rename, owners, owners),
+    st.builds(Meddle, owners, st.sampled_from([0, 7])),
+    st.builds(Stumble, owners),
+)
+handles = st.builds(Handle, commands, keys, metadata)
+batches = st.lists(st.tuples(commands, keys), min_size=1, max_size=5).map(
+    lambda drawn: HandleMany(tuple(command for command, _ in drawn), tuple(key for _, key in drawn))
+)
+fetches = st.builds(Fetch, owners, st.none() | st.integers(0, 9))
+reopenings = st.builds(Reopen, st.integers(0, 1), st.sampled_from([1, 3, 10]), st.booleans())
+
+
+def histories(*steps: st.SearchStrategy[Any], most: int = 15) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Histories of at least one and at most so many steps of these kinds."""
+    return st.lists(st.one_of(*steps), min_size=1, max_size=most).map(tuple)
