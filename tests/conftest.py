@@ -89,7 +89,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_thorough(item: pytest.Item) -> bool:
-    here = item.path.relative_to(Path(__file__).parent).as_posix()
+    tests = Path(__file__).parent
+    here = item.path.relative_to(tests).as_posix() if item.path.is_relative_to(tests) else ""
     return here.startswith(LONG) or item.get_closest_marker("thorough") is not None
 
 

@@ -131,9 +131,7 @@ class SqlAdapter:
                 with suppress(Exception):
                     cursor.execute("ROLLBACK TO SAVEPOINT spry_sqla")
                     cursor.execute("RELEASE SAVEPOINT spry_sqla")
-                if isinstance(error, Exception) and self._flavor.has_lost(
-                    connection.driver_connection
-                ):
+                if isinstance(error, Exception) and self._flavor.has_lost(connection):
                     raise _TransactionLost(error) from error
                 raise
             return answer

@@ -75,7 +75,7 @@ class Joiner:
             # Whoever is cancelled in between must not leave a transaction that would be rolled
             # back where it is committed.
             flavor = _flavor(connection)
-            if flavor.has_lost(driver) and (was_open or flavor is postgresql):
+            if flavor.has_lost(connection.connection) and (was_open or flavor is postgresql):
                 connection.invalidate()
             raise
         finally:

@@ -135,24 +135,44 @@ def autocommits(driver: Any) -> bool:
     return bool(driver.autocommit)
 
 
-def has_lost(driver: Any) -> bool:
-    """Whether a statement has failed in the transaction of psycopg's connection."""
-    pgconn = getattr(_unwrapped(driver), "pgconn", None)
-    return pgconn is not None and pgconn.transaction_status == _IN_ERROR
+def has_lost(connection: Any) -> bool:
+    """Whether a statement has failed in the transaction that is open on a connection."""
+    status = _transaction_status(connection.driver_connection)
+    if status is not None:
+        return status == _IN_ERROR
+    cursor = connection.cursor()
+    try:
+        cursor.execute("SELECT 1")
+    except Exception:  # noqa: BLE001  (asyncpg does not tell in another way)
+        return True
+    finally:
+        cursor.close()
+    return False
 
 
 _IN_ERROR = 3
 """PQTRANS_INERROR of libpq."""
 
 
+def _transaction_status(driver: Any) -> int | None:
+    """As libpq has it, in psycopg 3 and psycopg2; None where a driver does not say."""
+    driver = _unwrapped(driver)
+    if (pgconn := getattr(driver, "pgconn", None)) is not None:
+        return int(pgconn.transaction_status)
+    if (ask := getattr(driver, "get_transaction_status", None)) is not None:
+        return int(ask())
+    return None
+
+
 def _gone(driver: Any) -> bool:
-    return bool(_unwrapped(driver).closed)
+    driver = _unwrapped(driver)
+    # asyncpg has a method for it.
+    return bool(driver.closed if hasattr(driver, "closed") else driver.is_closed())
 
 
 def _in_transaction(driver: Any) -> bool:
-    pgconn = getattr(_unwrapped(driver), "pgconn", None)
-    # Other drivers than psycopg 3 are not asked: to commit what is not open costs nothing.
-    return pgconn is None or bool(pgconn.transaction_status)
+    # Where a driver does not say: to commit what is not open costs nothing.
+    return _transaction_status(driver) != 0
 
 
 def _unwrapped(driver: Any) -> Any:

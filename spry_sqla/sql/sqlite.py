@@ -115,9 +115,9 @@ def begin_within(connection: Any, cursor: Any) -> None:
         cursor.execute("BEGIN IMMEDIATE")
 
 
-def has_lost(driver: Any) -> bool:
+def has_lost(connection: Any) -> bool:
     """Whether a transaction that was open is no more: a full disk, say, may end it."""
-    return not driver.in_transaction
+    return not connection.driver_connection.in_transaction
 
 
 def autocommits(driver: Any) -> bool:

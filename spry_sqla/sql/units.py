@@ -150,7 +150,7 @@ def _commit(connection: sa.Connection, adapters: Adapters) -> None:
     if connection.invalidated:
         raise transaction_lost("its connection broke, or was cancelled")
     flavor: Any = sqlite if connection.dialect.name == sqlite.NAME else postgresql
-    if flavor.has_lost(connection.connection.driver_connection):
+    if flavor.has_lost(connection.connection):
         # Its COMMIT would be a ROLLBACK, in silence.
         raise transaction_lost("a statement in it failed before")
     try:
