@@ -1,16 +1,23 @@
 """Every Python block of the README and the docs runs as it stands.
 
-The blocks of a file run in order, in one namespace and in an empty folder. A comment above a block
-says what it wants: `<!-- needs: postgres_url -->` gives it that fixture under its name, `<!-- file:
-shop.py -->` makes it a file of that name, `<!-- run -->` runs a block of shell commands.
+The blocks of a file run in order, in one namespace and in an empty folder; those of an example's
+README in a copy of the example. A comment above a block says what it wants:
+
+- `<!-- needs: postgres_url -->` gives it that fixture under its name,
+- `<!-- file: shop.py -->` makes it a file of that name,
+- `<!-- run -->` runs a block of shell commands,
+- `<!-- serve -->` starts a server by a command of uvicorn, for the blocks that follow; where they
+  say 127.0.0.1:8000, they reach the port that it has.
 """
 
 import ast
-import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,10 +25,14 @@ from types import ModuleType
 import pytest
 import sqlalchemy as sa
 
+from tests.examples.server import Server, environment
+
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "docs" / "examples"
+USUAL_URL = "http://127.0.0.1:8000"
 BLOCK = re.compile(
     r"(?:<!-- needs: (?P<needs>[\w, ]+) -->\n+)?(?:<!-- file: (?P<file>[\w.]+) -->\n+)?"
-    r"^```python\n(?P<code>.*?)^```$|<!-- run -->\n+^```sh\n(?P<shell>.*?)^```$",
+    r"^```python\n(?P<code>.*?)^```$|<!-- (?P<how>run|serve) -->\n+^```sh\n(?P<shell>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -34,7 +45,8 @@ class Block:
     code: str
     needs: tuple[str, ...]
     file: str | None
-    shell: bool
+    how: str | None
+    """"run" or "serve" for commands of a shell."""
 
 
 def pages() -> list[Path]:
@@ -47,7 +59,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
         needs = tuple(name.strip() for name in (found["needs"] or "").split(",") if name.strip())
         code = found["code"] or found["shell"]
         line = text[: found.end() - len(code) - len("```")].count("\n") + 1
-        yield Block(line, code, needs, found["file"], found["shell"] is not None)
+        yield Block(line, code, needs, found["file"], found["how"])
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -57,39 +69,56 @@ def test_of_the_blocks_of_a_page_in_order(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
+    if page.is_relative_to(EXAMPLES):
+        made = shutil.ignore_patterns("*.db*")  # by someone who did what the page says
+        shutil.copytree(page.parent, tmp_path, ignore=made, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
     sys.path_importer_cache.pop(".", None)  # as in a new process, in this folder
     module = ModuleType(f"blocks_of_{page.stem}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     names = vars(module)
 
-    for block in blocks_of(page):
-        names.update((need, request.getfixturevalue(need)) for need in block.needs)
-        if block.shell:
-            _run(block.code)
-            continue
-        if block.file is not None:
-            Path(block.file).write_text(block.code)
-            continue
-        tree = ast.parse(block.code, str(page))
-        ast.increment_lineno(tree, block.line - 1)
-        exec(compile(tree, str(page), "exec"), names)
+    with ExitStack() as stack:
+        url = USUAL_URL
+        for block in blocks_of(page):
+            names.update((need, request.getfixturevalue(need)) for need in block.needs)
+            if block.how == "serve":
+                url = stack.enter_context(serving(block.code, tmp_path))
+            elif block.how == "run":
+                _run(block.code)
+            elif block.file is not None:
+                Path(block.file).write_text(block.code)
+            else:
+                tree = ast.parse(block.code.replace(USUAL_URL, url), str(page))
+                ast.increment_lineno(tree, block.line - 1)
+                exec(compile(tree, str(page), "exec"), names)
 
     written = [block.file.removesuffix(".py") for block in blocks_of(page) if block.file]
     imported = [vars(sys.modules.pop(name)) for name in written if name in sys.modules]
-    for made in [names, *imported]:
-        for value in made.values():
+    for variables in [names, *imported]:
+        for value in variables.values():
             if isinstance(value, sa.Engine):
                 value.dispose()
 
 
+@contextmanager
+def serving(command: str, folder: Path) -> Iterator[str]:
+    """The URL of what a command starts; it takes a port that is free."""
+    server = Server(shlex.split(command), folder, folder / "log", {})
+    try:
+        yield server.url()
+    finally:
+        server.stop()
+
+
 def _run(commands: str) -> None:
     """As a user's shell does, in which the environment of this Python is active."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,1 @@
+"""A box office: shows with seats, and customers who order tickets."""
