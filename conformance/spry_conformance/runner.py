@@ -126,7 +126,7 @@ def run(
             tried,
             time.perf_counter() - started,
             seeded,
-            _seen(error),
+            seen(error),
             failed,
             "".join(format_exception(error)),
         )
@@ -145,7 +145,8 @@ def _kept(folder: Path) -> DirectoryBasedExampleDatabase:
     return DirectoryBasedExampleDatabase(folder)
 
 
-def _seen(error: Exception) -> str:
+def seen(error: Exception) -> str:
+    """What was seen, in one sentence."""
     if isinstance(error, Broken):
         return str(error)
     return f"{type(error).__name__}: {error}"
