@@ -59,8 +59,7 @@ class Joiner:
         _check(connection)
         if not connection.in_transaction():
             connection.begin()  # as SQLAlchemy does by itself at the first statement
-        schemas = connection.get_execution_options().get("schema_translate_map")
-        adapter = self._adapters.of(schemas)
+        adapter = self._adapters.of(_schemas(connection, self._engine))
         at_work = connection.info.setdefault("spry_sqla at work", Lock())
         if not at_work.acquire(blocking=False):
             raise StorageError(
@@ -129,6 +128,13 @@ def _is_plain(joined: object) -> "TypeGuard[Transacted]":
 def _is_session(joined: object) -> "TypeGuard[Session]":
     # By its methods, so that a scoped_session is one, too, and the ORM is not imported for it.
     return hasattr(joined, "get_bind") and hasattr(joined, "begin_nested")
+
+
+def _schemas(connection: sa.Connection, engine: sa.Engine) -> SchemaMap:
+    """The translation of the connection or, where it has none, of the storage: its tenant."""
+    of_storage = engine.get_execution_options().get("schema_translate_map")
+    schemas: SchemaMap = connection.get_execution_options().get("schema_translate_map", of_storage)
+    return schemas
 
 
 def _connection_of(joined: "Transacted", engine: sa.Engine) -> sa.Connection:

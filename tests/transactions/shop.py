@@ -5,9 +5,10 @@ written once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -15,6 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
 import spry_sqla as spry
+from tests.backends import AwaitedRepository, AwaitedStore, PlainStore, Repo, Store
 from tests.domains.player import CreatePlayer, Hit, Player, PlayerCreated, PlayerHit
 from tests.faults.domain import Add, Added, Counter
 
@@ -30,18 +32,26 @@ class Note(Base):
     text: Mapped[str] = mapped_column(sa.String(50), primary_key=True)
 
 
-domain = spry.Domain(Counter, Add, Added, Player, CreatePlayer, Hit, PlayerCreated, PlayerHit)
+@dataclass(frozen=True)
+class Overtaken(Add):
+    """Another writer adds, and commits, while this one decides."""
+
+    by_another: ClassVar[list[Callable[[], object]]] = []
+
+    def handle(self, actor: object) -> Iterator[spry.Event | Exception]:
+        for work in self.by_another:
+            work()
+        yield from super().handle(actor)
 
 
-class Repo(Protocol):
-    """What a joined repository offers, called plainly."""
-
-    def handle(self, command: Any, **options: Any) -> spry.Results[Any]: ...
-    def fetch(self, **names: Any) -> Any: ...
+domain = spry.Domain(
+    *(Counter, Add, Overtaken, Added),
+    *(Player, CreatePlayer, Hit, PlayerCreated, PlayerHit),
+)
 
 
 class Joined(Protocol):
-    def repository(self, actor: type) -> Repo: ...
+    def repository(self, actor: type) -> Repo[Any]: ...
 
 
 class App(Protocol):
@@ -49,12 +59,19 @@ class App(Protocol):
 
     engine: sa.Engine
     """A plain engine on the same database, to look from outside."""
+    store: Store
+    """The storage itself."""
 
     def session(self) -> AbstractContextManager[Any]:
         """A session in a transaction, which the test ends; closed at the end of the block."""
         ...
 
     def connection(self) -> AbstractContextManager[Any]: ...
+
+    def transaction(self) -> AbstractContextManager["Joined"]:
+        """`storage.transaction()`."""
+        ...
+
     def join(self, transaction: Any) -> Joined: ...
     def do(self, answer: Any) -> Any:
         """What a method of a session or a connection answers, awaited where that is needed."""
@@ -62,16 +79,22 @@ class App(Protocol):
 
 
 class PlainApp:
-    def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url)
+    """`options` are those of `create_engine`."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.engine = sa.create_engine(url, **options)
         _make(self.engine)
         self.storage = spry.Storage(self.engine, domain)
+        self.store: Store = PlainStore(self.storage)
 
     def session(self) -> AbstractContextManager[Session]:
         return Session(self.engine)
 
     def connection(self) -> AbstractContextManager[sa.Connection]:
         return self.engine.connect()
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        return self.storage.transaction()
 
     def join(self, transaction: Any) -> Joined:
         joined: Any = self.storage.join(transaction)
@@ -85,13 +108,22 @@ class PlainApp:
 
 
 class AwaitedApp:
-    def __init__(self, url: str) -> None:
+    """`options` are those of `create_async_engine`."""
+
+    def __init__(self, url: str, **options: Any) -> None:
         self._runner = asyncio.Runner()
-        self.engine = sa.create_engine(url)
-        _make(self.engine)
-        self.awaited: AsyncEngine = create_async_engine(_async(url))
+        self.engine = sa.create_engine(
+            url, poolclass=NullPool, connect_args=options.get("connect_args", {})
+        )
+        self.awaited: AsyncEngine = create_async_engine(_async(url), **options)
+        self.do(self._make())
         self.storage = spry.AsyncStorage(self.awaited, domain)
         self.do(self.storage.check())
+        self.store: Store = AwaitedStore(self._runner, self.storage)
+
+    async def _make(self) -> None:
+        async with self.awaited.begin() as connection:
+            await connection.run_sync(_make)
 
     @contextmanager
     def session(self) -> Iterator[AsyncSession]:
@@ -110,8 +142,19 @@ class AwaitedApp:
         finally:
             self.do(connection.close())
 
+    @contextmanager
+    def transaction(self) -> Iterator["Joined"]:
+        transaction = self.storage.transaction()
+        joined = self.do(transaction.__aenter__())
+        try:
+            yield _Driven(self._runner, joined)
+        except BaseException as error:
+            self.do(transaction.__aexit__(type(error), error, None))
+            raise
+        self.do(transaction.__aexit__(None, None, None))
+
     def join(self, transaction: Any) -> Joined:
-        return _Driven(self, self.storage.join(transaction))
+        return _Driven(self._runner, self.storage.join(transaction))
 
     def do(self, answer: Any) -> Any:
         if not isinstance(answer, Awaitable):
@@ -129,25 +172,12 @@ class AwaitedApp:
 
 
 class _Driven:
-    def __init__(self, app: AwaitedApp, joined: spry.JoinedAsync) -> None:
-        self._app = app
+    def __init__(self, runner: asyncio.Runner, joined: spry.JoinedAsync) -> None:
+        self._runner = runner
         self._joined = joined
 
-    def repository(self, actor: type) -> Repo:
-        return _DrivenRepo(self._app, self._joined.repository(actor))
-
-
-class _DrivenRepo:
-    def __init__(self, app: AwaitedApp, repository: spry.AsyncRepository[Any]) -> None:
-        self._app = app
-        self._repository = repository
-
-    def handle(self, command: Any, **options: Any) -> spry.Results[Any]:
-        results: spry.Results[Any] = self._app.do(self._repository.handle(command, **options))
-        return results
-
-    def fetch(self, **names: Any) -> Any:
-        return self._app.do(self._repository.fetch(**names))
+    def repository(self, actor: type) -> Repo[Any]:
+        return AwaitedRepository(self._runner, self._joined.repository(actor))
 
 
 def _async(url: str) -> str:
@@ -157,9 +187,9 @@ def _async(url: str) -> str:
     return parsed.render_as_string(hide_password=False)
 
 
-def _make(engine: sa.Engine) -> None:
-    Base.metadata.create_all(engine)
-    domain.metadata.create_all(engine)
+def _make(bind: sa.Engine | sa.Connection) -> None:
+    Base.metadata.create_all(bind)
+    domain.metadata.create_all(bind)
 
 
 def notes(engine: sa.Engine) -> list[str]:

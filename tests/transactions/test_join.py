@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,8 +13,18 @@ from sqlalchemy.pool import NullPool
 
 import spry_sqla as spry
 from tests.domains.player import CreatePlayer, Player
-from tests.faults.domain import Add, Added, Counter
-from tests.transactions.shop import App, AwaitedApp, Base, Note, PlainApp, domain, notes, total
+from tests.faults.domain import Add, Counter
+from tests.transactions.shop import (
+    App,
+    AwaitedApp,
+    Base,
+    Note,
+    Overtaken,
+    PlainApp,
+    domain,
+    notes,
+    total,
+)
 
 
 @pytest.fixture(params=[PlainApp, AwaitedApp], ids=["sync", "async"])
@@ -140,24 +149,9 @@ def test_an_idempotency_key_holds_within_and_after(app: App) -> None:
 # Conflicts --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Overtaken(Add):
-    """Another writer adds, and commits, while this one decides."""
-
-    by_another: ClassVar[list[Callable[[], object]]] = []
-
-    def handle(self, actor: object) -> Iterator[spry.Event | Exception]:
-        for work in self.by_another:
-            work()
-        yield from super().handle(actor)
-
-
-overtaken_domain = spry.Domain(Counter, Add, Overtaken, Added)
-
-
 def test_a_conflict_is_raised_at_once_and_the_transaction_goes_on(database_url: str) -> None:
     with closing(PlainApp(database_url)) as app, Session(app.engine) as session:
-        others = spry.Storage(app.engine, overtaken_domain).repository(Counter)
+        others = spry.Storage(app.engine, domain).repository(Counter)
         calls = []
 
         def add_first() -> None:
@@ -165,7 +159,7 @@ def test_a_conflict_is_raised_at_once_and_the_transaction_goes_on(database_url: 
             others.handle(Add("c", 10))
 
         Overtaken.by_another[:] = [add_first]
-        counters = spry.Storage(app.engine, overtaken_domain).join(session).repository(Counter)
+        counters = spry.Storage(app.engine, domain).join(session).repository(Counter)
 
         with pytest.raises(spry.ConcurrencyError, match="another writer to Counter was first"):
             counters.handle(Overtaken("c", 1))
