@@ -47,9 +47,10 @@ class PostgresServer:
 
     def __init__(self, settings: Mapping[str, str | int] | None = None) -> None:
         self.settings = {"listen_addresses": "", "port": 5432, **(settings or {})}
-        self._user = _system_user()
-        self._folder = _folder_for(self._user)
-        self._watcher = _watcher(self._folder, self._user)
+        self.user = _system_user()
+        """Whom programs run as here; None is whoever runs the tests."""
+        self._folder = _folder_for(self.user)
+        self._watcher = _watcher(self._folder, self.user)
         self._owner = os.getpid()
         atexit.register(self.stop)
         self._names = (f"test_{os.getpid()}_{number}" for number in itertools.count(1))
@@ -139,7 +140,7 @@ class PostgresServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                user=self._user,
+                user=self.user,
                 cwd="/",
                 timeout=2 * _SECONDS,
                 check=False,
@@ -150,7 +151,7 @@ class PostgresServer:
 
 
 def _system_user() -> str | None:
-    """The user that the server runs as: None is whoever runs the tests."""
+    """The user that the server runs as."""
     if os.geteuid() != 0:
         return None
     # Workers of pytest-xdist come here at once, and two useradd at once refuse each other.

@@ -72,7 +72,17 @@ def fault_of(error: BaseException) -> Fault:
 def describe(error: BaseException) -> str:
     """An error's name and state; its message may hold values."""
     state = _sqlstate(error)
-    return type(error).__name__ + (f", SQLSTATE {state}" if state else "")
+    return (
+        type(error).__name__
+        + (f", SQLSTATE {state}" if state else "")
+        + (_OF_A_POOLER if state in ("26000", "42P05") else "")
+    )
+
+
+_OF_A_POOLER = (
+    "; a pooler that does not keep prepared statements, such as pgbouncer in transaction mode, "
+    'wants connect_args={"prepare_threshold": None}'
+)
 
 
 def quotes_rows(error: BaseException) -> bool:

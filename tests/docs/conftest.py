@@ -1,0 +1,5 @@
+"""Fixtures of other rooms that pages need."""
+
+from tests.pools.conftest import pooled_url
+
+__all__ = ["pooled_url"]
