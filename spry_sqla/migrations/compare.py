@@ -5,7 +5,7 @@ what belongs to them, and those of an actor that is gone from the code stay, sin
 cannot be made again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
@@ -40,21 +40,21 @@ def compare(
     dialect = _connection(context).dialect
     if dialect.name not in ("postgresql", "sqlite"):
         return PriorityDispatchResult.CONTINUE
-    ours = [table for table in context.sorted_tables if _is_wanted(context, table)]
-    known = {_path(context, table.schema, table.name) for table in ours}
-    present = {path for path in known if _has(context, path)}
-    missing = known - present
-    # Alembic takes tables in other schemas for missing where it was not told to look there.
-    replaced = known & {
+    ours = {_named(context, table): table for table in _wanted(context)}
+    places = {path: _placed(context, table) for path, table in ours.items()}
+    missing = {path for path, place in places.items() if not _has(context, place)}
+    # Alembic takes tables in other schemas for missing where it was not told to look there, and
+    # never looks where a schema_translate_map puts them.
+    replaced = {path for path, place in places.items() if path != place} | {
         _path(context, found.schema, found.table_name)
         for found in upgrade_ops.ops
         if isinstance(found, ops.CreateTableOp)
     }
     upgrade_ops.ops = [
-        found for found in upgrade_ops.ops if not _is_ours(context, found, known, replaced)
+        found for found in upgrade_ops.ops if not _is_ours(context, found, ours.keys(), replaced)
     ]
     groups: dict[tuple[_Place, str | None], list[sa.Table]] = {}
-    for table in ours:
+    for table in ours.values():
         if made_on(table, dialect):
             mark = _mark(table)
             groups.setdefault(((table.schema, mark.prefix), mark.actor), []).append(table)
@@ -74,7 +74,7 @@ def _differences(
     missing: set[_Path],
 ) -> Iterator[Operation]:
     where: dict[str, Any] = {"schema": place[0], "prefix": place[1]}
-    lacking = [_path(context, table.schema, table.name) in missing for table in tables]
+    lacking = [_named(context, table) in missing for table in tables]
     if all(lacking):
         if actor is None:
             yield CreateSpryTables(**where)
@@ -92,17 +92,16 @@ def _former(context: "AutogenContext", place: _Place, tables: list[sa.Table]) ->
     """A former name of the actor under which all of its tables are there."""
     schema, prefix = place
     registered = {table.name for table in context.sorted_tables if table.schema == schema}
+    there, _ = _placed(context, tables[0])
     for alias in _mark(tables[0]).aliases:
         former = [table_name(prefix, alias, _mark(table).kind) for table in tables]
-        if registered.isdisjoint(former) and all(
-            _has(context, _path(context, schema, name)) for name in former
-        ):
+        if registered.isdisjoint(former) and all(_has(context, (there, name)) for name in former):
             return alias
     return None
 
 
 def _is_ours(
-    context: "AutogenContext", found: Any, known: set[_Path], replaced: set[_Path]
+    context: "AutogenContext", found: Any, known: Collection[_Path], replaced: set[_Path]
 ) -> bool:
     """Whether Alembic found something that is not its business."""
     if not isinstance(found, ops.CreateTableOp | ops.DropTableOp | ops.ModifyTableOps):
@@ -124,10 +123,13 @@ def _is_shaped_as_ours(context: "AutogenContext", path: _Path) -> bool:
     return frozenset(column["name"] for column in columns) in shapes()
 
 
-def _is_wanted(context: "AutogenContext", table: sa.Table) -> bool:
-    return isinstance(table.info.get("spry"), Mark) and context.run_object_filters(
-        table, table.name, "table", False, None
-    )
+def _wanted(context: "AutogenContext") -> list[sa.Table]:
+    return [
+        table
+        for table in context.sorted_tables
+        if isinstance(table.info.get("spry"), Mark)
+        and context.run_object_filters(table, table.name, "table", False, None)
+    ]
 
 
 def _mark(table: sa.Table) -> Mark:
@@ -144,6 +146,16 @@ def _has(context: "AutogenContext", path: _Path) -> bool:
 def _connection(context: "AutogenContext") -> sa.Connection:
     assert context.connection is not None
     return context.connection
+
+
+def _named(context: "AutogenContext", table: sa.Table) -> _Path:
+    """Where a table is by its metadata, and to Alembic."""
+    return _path(context, table.schema, table.name)
+
+
+def _placed(context: "AutogenContext", table: sa.Table) -> _Path:
+    """Where a table really is: a `schema_translate_map` may put it elsewhere."""
+    return _path(context, _connection(context).schema_for_object(table), table.name)
 
 
 def _path(context: "AutogenContext", schema: str | None, name: str) -> _Path:

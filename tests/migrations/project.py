@@ -144,9 +144,9 @@ class Project:
     def write(self, text: str) -> None:
         (self.folder / "model.py").write_text(text)
 
-    def revision(self) -> str:
+    def revision(self, *options: str) -> str:
         """Autogenerate a migration; its commands for up and for down."""
-        self.alembic("revision", "--autogenerate", "-m", "next")
+        self.alembic(*options, "revision", "--autogenerate", "-m", "next")
         newest = max((self.folder / "migrations" / "versions").glob("*.py"), key=os.path.getmtime)
         return newest.read_text().split("def upgrade", 1)[1]
 
