@@ -112,7 +112,8 @@ class Domain:
 
     `types` are the classes, in any order; an Enum among them is known to identifiers and metadata.
     Tables are made in `metadata` (a new MetaData by default), in the database schema `schema`
-    (None for the default one), each with `prefix` before its name.
+    (None for the default one), each with `prefix` before its name: of any characters but double
+    quotes and control characters.
 
     Raises DefinitionError (UnusableType, DuplicateName) when a class cannot work, naming it.
     """

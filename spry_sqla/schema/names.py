@@ -82,15 +82,28 @@ def shared_name(prefix: str, kind: str) -> str:
 
 
 def _table(prefix: str, rest: str) -> str:
-    if prefix:
-        checked("a prefix", prefix)
-    name = prefix + rest
+    name = _checked_prefix(prefix) + rest
     if name.lower().startswith(_RESERVED):
         raise DefinitionError(
             f"the table name {name!r} begins with {_RESERVED!r}, which SQLite keeps to itself: "
             f"choose another prefix"
         )
     return shortened(name)
+
+
+def _checked_prefix(prefix: str) -> str:
+    # SQLAlchemy reads the names of SQLite's constraints out of the texts of their tables, and would
+    # not know these again: every comparison would find them changed.
+    if prefix and any(_breaks_texts(char) for char in checked("a prefix", prefix)):
+        raise DefinitionError(
+            f"the prefix {prefix!r} holds a double quote or a control character, by which Alembic "
+            "could not compare tables on SQLite: choose another one, such as 'game_'"
+        )
+    return prefix
+
+
+def _breaks_texts(char: str) -> bool:
+    return char == '"' or unicodedata.category(char) == "Cc"
 
 
 def checked_schema(schema: str | None) -> str | None:

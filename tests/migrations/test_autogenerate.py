@@ -87,6 +87,11 @@ def test_with_a_schema(tmp_path: Path, postgres_url: str) -> None:
     project.alembic("check")
 
 
+def test_a_prefix_of_odd_characters_is_read_back(start: Start) -> None:
+    project = start(model("Player", prefix="Odd %d 'x` [(,)] \\\\ é."))
+    project.migrate()
+
+
 @pytest.mark.thorough
 def test_a_new_actor_adds_its_tables_alone(start: Start) -> None:
     project = start(model("Player"))

@@ -3,9 +3,11 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+import spry_sqla as spry
 from spry_sqla.errors import DefinitionError, DuplicateName
 from spry_sqla.schema import LIMIT, actor_tables, shared_tables, shortened, snake_case
 from spry_sqla.schema.names import table_name
+from tests.domains.player import Player
 from tests.schema.rooms import room
 
 
@@ -72,6 +74,12 @@ def test_a_name_that_cannot_be_stored_is_refused(bad: str) -> None:
 def test_a_prefix_that_cannot_be_stored_is_refused(bad: str) -> None:
     with pytest.raises(DefinitionError, match="the name of a prefix"):
         shared_tables(sa.MetaData(), schema=None, prefix=bad)
+
+
+@pytest.mark.parametrize("bad", ['Ga"me', "game\n", "ga\tme", "game\x85"])
+def test_a_prefix_that_could_not_be_compared_is_refused(bad: str) -> None:
+    with pytest.raises(DefinitionError, match="holds a double quote or a control"):
+        spry.Domain(Player, prefix=bad)
 
 
 def test_a_schema_that_the_database_would_cut_is_refused() -> None:

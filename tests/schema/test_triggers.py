@@ -325,7 +325,7 @@ def catalog(engine: sa.Engine) -> list[tuple[object, ...]]:
 def test_the_texts_make_what_create_all_makes(
     database_url: str, connect: Connect, request: pytest.FixtureRequest
 ) -> None:
-    made = room("Player", "Guild", prefix='Odd %d "')
+    made = room("Player", "Guild", prefix="Odd %d '")
     engine = connect(database_url)
     is_sqlite = engine.dialect.name == "sqlite"
     if is_sqlite:
