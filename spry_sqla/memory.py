@@ -298,10 +298,13 @@ class MemoryAdapter(Adapter):
     def begin(self, *, write: bool) -> MemoryUnit:
         """Begin a unit of work; others wait until it ends.
 
-        Raises StorageUnavailable within a unit of this thread.
+        Raises StorageUnavailable within a unit of this thread, or where one of another thread does
+        not end in time.
         """
-        if self._owner == get_ident() or not self._lock.acquire(timeout=WAIT):
+        if self._owner == get_ident():
             raise in_own_transaction()
+        if not self._lock.acquire(timeout=WAIT):
+            raise in_transaction_of_others("thread")
         self._owner = get_ident()
         return MemoryUnit(self)
 
@@ -322,4 +325,12 @@ def in_own_transaction() -> StorageUnavailable:
     return StorageUnavailable(
         "the storage is locked by a transaction that the application has open around this call; "
         "use the repositories of the transaction"
+    )
+
+
+def in_transaction_of_others(who: str) -> StorageUnavailable:
+    """The error for work that has waited in vain for the transaction of another thread or task."""
+    return StorageUnavailable(
+        f"a transaction of another {who} has locked the storage for {WAIT:g} s; end transactions "
+        "sooner, and let all that is done within one use its repositories"
     )

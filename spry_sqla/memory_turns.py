@@ -3,8 +3,9 @@
 import asyncio
 from typing import Any
 
+from spry_sqla import memory
 from spry_sqla.errors import StorageError
-from spry_sqla.memory import WAIT, in_own_transaction
+from spry_sqla.memory import in_own_transaction, in_transaction_of_others
 from spry_sqla.operations import Append, Read
 from spry_sqla.units import Adapter, AdapterUnit, answer
 
@@ -21,7 +22,11 @@ class MemoryTurns:
         self._lock = asyncio.Lock()
 
     async def perform(self, operation: Read | Append) -> Any:
-        """Answer one operation. Raises StorageUnavailable within a transaction of this task."""
+        """Answer one operation.
+
+        Raises StorageUnavailable within a transaction of this task, or where one of another task
+        does not end in time.
+        """
         await self._acquire()
         try:
             return answer(self._adapter, operation)
@@ -61,10 +66,10 @@ class MemoryTurns:
         if self._owner is not None and self._owner is asyncio.current_task():
             raise in_own_transaction()
         try:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(memory.WAIT):
                 await self._lock.acquire()
         except TimeoutError:
-            raise in_own_transaction() from None
+            raise in_transaction_of_others("task") from None
 
     def _use(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop is self._loop:

@@ -4,6 +4,7 @@ import asyncio
 import resource
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import spry_sqla as spry
+from spry_sqla import memory
 from tests.domains.player import CreatePlayer, Player
 from tests.faults.domain import Add, Added, Counter
 from tests.processes import in_threads
@@ -473,5 +475,47 @@ def test_tasks_wait_for_a_transaction_in_memory() -> None:
                 await asyncio.sleep(0)
             assert not other.done()
         assert (await other).original.total == 1
+
+    asyncio.run(work())
+
+
+OWN = "a transaction that the application has open around this call"
+OF_OTHERS = r"a transaction of another (thread|task) has locked the storage for 0\.01 s"
+
+
+def test_in_memory_threads_are_told_whose_transaction_they_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "WAIT", 0.01)
+    storage = spry.MemoryStorage(domain)
+    counters = storage.repository(Counter)
+
+    with storage.transaction(), ThreadPoolExecutor(1) as threads:
+        with pytest.raises(spry.StorageUnavailable, match=OWN):
+            counters.fetch(name="a")
+        with pytest.raises(spry.StorageUnavailable, match=OF_OTHERS):
+            threads.submit(counters.fetch, name="a").result()
+        with pytest.raises(spry.StorageUnavailable, match=OF_OTHERS):
+            threads.submit(storage.transaction().__enter__).result()
+
+    assert counters.handle(Add("a")).unwrap().total == 1
+
+
+def test_in_memory_tasks_are_told_whose_transaction_they_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "WAIT", 0.01)
+
+    async def work() -> None:
+        storage = spry.AsyncMemoryStorage(domain)
+        counters = storage.repository(Counter)
+        async with storage.transaction():
+            with pytest.raises(spry.StorageUnavailable, match=OWN):
+                await counters.fetch(name="a")
+            with pytest.raises(spry.StorageUnavailable, match=OF_OTHERS):
+                await asyncio.create_task(counters.fetch(name="a"))
+            with pytest.raises(spry.StorageUnavailable, match=OF_OTHERS):
+                await asyncio.create_task(storage.transaction().__aenter__())
+        assert (await counters.handle(Add("a"))).unwrap().total == 1
 
     asyncio.run(work())
