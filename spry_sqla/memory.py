@@ -234,7 +234,7 @@ class MemorySnapshots:
                 and (version is None or row.version <= version)
                 and (until is None or row.last_event <= until)
                 and row.last_event in self._events.by_id
-                and not self._divergent(actor_id, origins, snapshot)
+                and not (len(origins) > 1 and self._divergent(actor_id, origins, snapshot))
             ):
                 return snapshot
         return None

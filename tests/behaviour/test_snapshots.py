@@ -174,13 +174,17 @@ def test_a_snapshot_that_is_no_such_state_is_passed_over_and_reported(
 
 
 @pytest.mark.parametrize("vector", ["[]", "{}", "1", "null", '{"main":"3"}', '{"main":null}'])
-def test_a_snapshot_without_a_usable_vector_is_passed_over(backend: Backend, vector: str) -> None:
+def test_a_snapshot_without_a_usable_vector_is_passed_over_and_reported(
+    backend: Backend, vector: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = with_ada(backend, player.domain())
     last = stored(store, Player, name="Ada").events[-1].id
 
     forge(store, last, state='{"name":"Ada","hit_points":1000,"wounds":[]}', vector=vector)
 
-    assert store.repository(Player).fetch(name="Ada") == Player("Ada", 97, [1, 2])
+    with caplog.at_level(logging.WARNING, "spry_sqla"):
+        assert store.repository(Player).fetch(name="Ada") == Player("Ada", 97, [1, 2])
+    assert "player_snapshots" in caplog.text
 
 
 def test_a_snapshot_ahead_of_its_stream_is_passed_over(backend: Backend) -> None:
