@@ -1,9 +1,11 @@
 """What an adapter's author tells the kit: how to open a storage, and what is claimed for it."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from hypothesis import strategies as st
 
 import spry_sqla as spry
 
@@ -22,17 +24,33 @@ CAPABILITIES = {
 
 
 class Caller(Protocol):
-    """A transaction that the application began, and what joins it."""
+    """A transaction that the application began, and what joins it.
+
+    Where storages are awaited, the methods may be coroutines, and the context managers asynchronous
+    ones.
+    """
 
     storage: Any
     """The joined storage: `storage.join(...)`."""
 
-    def savepoint(self) -> AbstractContextManager[Any]:
+    def savepoint(self) -> "AbstractContextManager[Any] | AbstractAsyncContextManager[Any]":
         """A savepoint of the application's: undone where its block raises."""
         ...
 
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
+    def commit(self) -> Any: ...
+    def rollback(self) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """An actor type of the author's own domain, and a strategy of hypothesis for its commands.
+
+    The commands are valid ones: they and what they lead to can be kept.
+    """
+
+    domain: spry.Domain
+    actor: type[Any]
+    commands: st.SearchStrategy[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +66,8 @@ class Adapter:
     `caller(storage)` begins a transaction of the application's on the storage's database;
     `work(storage)` is a number that grows as the backend reads.
 
+    `own` is an actor type of the author's, which is tried beside those of the kit.
+
     `address` is where another process finds this object, as "module:name" (of it, or of a function
     that gives it); without it, processes are forked.
 
@@ -59,8 +79,11 @@ class Adapter:
     capabilities: Collection[str] = ()
     close: Callable[[Any], None] | None = None
     tamper: Callable[[Any, type[Any]], Iterable[Callable[[], object]]] | None = None
-    caller: Callable[[Any], AbstractContextManager[Caller]] | None = None
+    caller: (
+        Callable[[Any], AbstractContextManager[Caller] | AbstractAsyncContextManager[Caller]] | None
+    ) = None
     work: Callable[[Any], int] | None = None
+    own: "Own | None" = None
     address: str | None = None
     name: str = "adapter"
 

@@ -120,9 +120,9 @@ class Lab:
             case Handle(command, key, metadata):
                 repository = storage.repository(actor_of(command))
                 return repository.handle(command, idempotency_key=key, metadata=metadata)
-            case HandleMany(commands, keys):
+            case HandleMany(commands, keys, _, metadata):
                 return storage.repository(actor_of(commands[0])).handle_many(
-                    commands, idempotency_keys=keys or None
+                    commands, idempotency_keys=keys or None, metadata=metadata
                 )
             case Fetch(owner, version):
                 return storage.repository(Account).fetch(owner=owner, version=version)
@@ -184,7 +184,7 @@ async def _in_tasks(storages: Sequence[Any], programs: Sequence[Sequence[Any]]) 
         for each in programs[place]:
             begun = next(moments)
             try:
-                outcome = await _awaited(storages[place].storage, each)
+                outcome = await do_awaited(storages[place].storage, each)
             except Exception as error:  # noqa: BLE001  (it is the outcome)
                 outcome = error
             calls.append(Call(place, each, outcome, begun, next(moments)))
@@ -195,14 +195,15 @@ async def _in_tasks(storages: Sequence[Any], programs: Sequence[Sequence[Any]]) 
     return [call for calls in played for call in calls]
 
 
-async def _awaited(storage: Any, step: Handle | HandleMany | Fetch) -> Any:
+async def do_awaited(storage: Any, step: Handle | HandleMany | Fetch) -> Any:
+    """As `Lab.do`, for a task: at a storage that is awaited."""
     match step:
         case Handle(command, key, metadata):
             repository = storage.repository(actor_of(command))
             return await repository.handle(command, idempotency_key=key, metadata=metadata)
-        case HandleMany(commands, keys):
+        case HandleMany(commands, keys, _, metadata):
             return await storage.repository(actor_of(commands[0])).handle_many(
-                commands, idempotency_keys=keys or None
+                commands, idempotency_keys=keys or None, metadata=metadata
             )
         case Fetch(owner, version):
             return await storage.repository(Account).fetch(owner=owner, version=version)

@@ -48,8 +48,8 @@ class Model(Generic[A]):
         match step:
             case Handle(command, key, metadata):
                 return self.handle(command, key, metadata)
-            case HandleMany(commands, keys):
-                return self.handle_many(commands, keys or [None] * len(commands))
+            case HandleMany(commands, keys, _, metadata):
+                return self.handle_many(commands, keys or [None] * len(commands), metadata)
             case Fetch(owner, version):
                 return self.fetch({"owner": owner}, version)
 
@@ -67,7 +67,8 @@ class Model(Generic[A]):
         """One after the other, and all of it or nothing."""
         if any(not _can_be_kept(command) for command in commands):
             raise spry.UnusableValue
-        before = deepcopy(vars(self))
+        # One command alone changes nothing before it is known to do so.
+        before = deepcopy(vars(self)) if len(commands) > 1 else {}
         try:
             return [
                 self._handle(command, key, metadata or {})
@@ -111,7 +112,8 @@ class Model(Generic[A]):
         life = self._owners.get(name_of(command.identifiers())) or Life()
         modified = self._replay([fact.event for fact in life.facts] + decided)
         gained = [] if life.facts else [command.identifiers()]
-        if name_of(modified.identifiers()) != name_of(original.identifiers()):
+        called = _called(modified)
+        if called is not None and called != _called(original):
             gained.append(modified.identifiers())
         owners = [self._owners.get(name_of(each), life) for each in gained]
         if any(owner is not life for owner in owners):
@@ -144,6 +146,16 @@ def name_of(identifiers: spry.Identifiers) -> Name:
         (_nfc(name), type(value), _nfc(value) if isinstance(value, str) else value)
         for name, value in identifiers.items()
     )
+
+
+def _called(state: spry.Actor) -> Name | None:
+    """What a state calls itself; the zero state of an actor need not be able to say."""
+    try:
+        identifiers = state.identifiers()
+    except Exception:  # noqa: BLE001  (whatever a class of the author's may raise)
+        return None
+    usable = identifiers and all(value is not None for value in identifiers.values())
+    return name_of(identifiers) if usable else None
 
 
 def _nfc(text: str) -> str:

@@ -100,13 +100,14 @@ def run(
     @settings(
         max_examples=max(1, round(property.tries * PROFILES[profile])),
         database=None if database is None else _kept(database / adapter.name / property.number),
+        derandomize=False,  # as the profile of hypothesis may have it in CI: it refuses a database
         deadline=None,
         print_blob=False,
         report_multiple_bugs=False,
         phases=(Phase.explicit, Phase.reuse, Phase.generate, *[Phase.shrink] * shrink),
         suppress_health_check=list(HealthCheck),
     )
-    @given(history=property.histories)
+    @given(history=property.histories_on(adapter))
     def holds(history: History) -> None:
         nonlocal tried, failed
         tried += 1

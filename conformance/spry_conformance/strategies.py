@@ -47,3 +47,11 @@ reopenings = st.sampled_from(
 def histories(*steps: st.SearchStrategy[Any], most: int = 15) -> st.SearchStrategy[tuple[Any, ...]]:
     """Histories of at least one and at most so many steps of these kinds."""
     return st.lists(st.one_of(*steps), min_size=1, max_size=most).map(tuple)
+
+
+def long_histories(*steps: st.SearchStrategy[Any], most: int = 40) -> st.SearchStrategy[Any]:
+    """Histories of about fifteen steps, which `histories` seldom draws, and at most so many."""
+    some = st.lists(st.one_of(*steps), min_size=1, max_size=5)
+    return st.lists(some, min_size=1, max_size=most // 5).map(
+        lambda drawn: tuple(step for each in drawn for step in each)
+    )

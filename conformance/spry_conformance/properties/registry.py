@@ -1,10 +1,11 @@
 """What a property is, and the list of all."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
+from spry_conformance.adapter import Adapter, Own
 from spry_conformance.history import History, Step
 from spry_conformance.lab import Lab
 
@@ -17,16 +18,20 @@ class Property:
 
     `check` raises where the promise is broken: Broken, or whatever went wrong. `tries` is how many
     histories the default profile draws; `needs` are capabilities, without which it is not tried.
+    `own` gives histories of the author's own domain, which are tried beside the others.
     """
 
     number: str
     name: str
     promise: str
     group: str
-    steps: st.SearchStrategy[tuple[Step, ...]]
-    check: Check
+    steps: st.SearchStrategy[tuple[Step, ...]] = field(repr=False)
+    check: Check = field(repr=False)
     needs: frozenset[str]
     tries: int
+    own: Callable[[Own], st.SearchStrategy[tuple[Step, ...]]] | None = field(
+        default=None, repr=False
+    )
 
     @property
     def title(self) -> str:
@@ -37,6 +42,13 @@ class Property:
     def histories(self) -> st.SearchStrategy[History]:
         """What is drawn."""
         return self.steps.map(lambda steps: History(self.number, steps))
+
+    def histories_on(self, adapter: Adapter) -> st.SearchStrategy[History]:
+        """What is drawn for an adapter."""
+        if self.own is None or adapter.own is None:
+            return self.histories
+        own = self.own(adapter.own).map(lambda steps: History(self.number, steps))
+        return self.histories | own
 
 
 _all: dict[str, Property] = {}
@@ -50,6 +62,7 @@ def promise(
     steps: st.SearchStrategy[tuple[Step, ...]],
     needs: Iterable[str] = (),
     tries: int = 20,
+    own: Callable[[Own], st.SearchStrategy[tuple[Step, ...]]] | None = None,
 ) -> Callable[[Check], Check]:
     """Register the check of a property; its module's name is its group."""
 
@@ -57,7 +70,7 @@ def promise(
         assert number not in _all, f"{number} is there twice"
         group = check.__module__.rpartition(".")[2]
         _all[number] = Property(
-            number, name, sentence, group, steps, check, frozenset(needs), tries
+            number, name, sentence, group, steps, check, frozenset(needs), tries, own
         )
         return check
 

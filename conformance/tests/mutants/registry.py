@@ -34,19 +34,30 @@ MUTANTS: list[Mutant] = []
 
 
 def in_memory(
-    kind: Callable[[], MemoryAdapter] = MemoryAdapter, *, awaited: bool = False, **options: Any
+    kind: Callable[[], MemoryAdapter] = MemoryAdapter,
+    *,
+    awaited: bool = False,
+    storage: Callable[..., Any] | None = None,
+    attempts: int = 50,
+    **options: Any,
 ) -> Adapter:
-    """An adapter for the kit, on adapters in memory; `options` are those of `Adapter`."""
+    """An adapter for the kit, on adapters in memory; `options` are those of `Adapter`.
+
+    `storage` makes a storage of another class than the usual ones. With fewer `attempts`, mutants
+    that conflict for ever fail sooner.
+    """
     held = [kind()]
-    storage = AsyncAdapterStorage if awaited else AdapterStorage
+    make = storage or (AsyncAdapterStorage if awaited else AdapterStorage)
 
     def reset() -> None:
         held[0] = kind()
 
-    options.setdefault("capabilities", CLAIMS)
+    options.setdefault("capabilities", CLAIMS | {"async"} if awaited else CLAIMS)
     options.setdefault("name", getattr(kind, "__name__", "memory"))
     return Adapter(
-        open=lambda domain, origin: storage(held[0], domain, origin=origin), reset=reset, **options
+        open=lambda domain, origin: make(held[0], domain, origin=origin, attempts=attempts),
+        reset=reset,
+        **options,
     )
 
 

@@ -1,0 +1,96 @@
+"""Appending without the logic around it: rows as another writer, or a careless one, would give."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from spry_conformance.domain import Account, Deposit, Deposited
+from spry_conformance.faces import Face
+from spry_conformance.history import MAIN, Put
+from spry_sqla.adapters import (
+    Append,
+    CommandRecord,
+    EventRecord,
+    Load,
+    Loading,
+    MappingRecord,
+    ReadHistory,
+    new_id,
+    target_of,
+    timestamp_of,
+)
+
+
+def rows_of(storage: Face, step: Put, early: Iterator[str] | None = None) -> Append | None:
+    """The rows of a step, on what is stored now; None where they would begin before sequence 1.
+
+    `early` gives ids from before, which are used where the step asks for them.
+    """
+    domain = storage.domain
+    kind = domain.actor(Account)
+    target = target_of(domain, Account, {"owner": step.owner})
+    loading: Loading = storage.perform(Load(kind.name, step.origin, (target,), None))
+    actor_id = loading.actors[0].owner.actor_id or target.native_id
+    stored = storage.perform(ReadHistory(kind.name, actor_id, {})).events
+    newest = max((event.sequence for event in stored if event.origin == step.origin), default=0)
+    first = newest + step.ahead + 1
+    if first < 1:
+        return None
+
+    command, command_id = Deposit(step.owner, (1,) * step.events), new_id()
+    seen = f'{{"{MAIN}":{step.seen}}}' if step.seen and step.origin != MAIN else None
+    events = []
+    for sequence in range(first, first + step.events):
+        event_id = (next(early, None) if early and step.early else None) or new_id()
+        events.append(
+            EventRecord(
+                event_id,
+                actor_id,
+                step.origin,
+                sequence,
+                seen,
+                *_stored(domain.event(Deposited), Deposited(step.owner, 1)),
+                command_id,
+                domain.command(Deposit).name,
+                kind.name,
+                actor_id,
+                newest,
+                timestamp_of(event_id),
+            )
+        )
+    record = CommandRecord(
+        command_id,
+        *_stored(domain.command(Deposit), command),
+        step.key,
+        None,
+        step.origin,
+        actor_id,
+        newest,
+        f'{{"{step.origin}":{newest}}}' if newest else "{}",
+        timestamp_of(command_id),
+        timestamp_of(command_id),
+    )
+    return Append(kind.name, [record], events, _mappings(storage, step, actor_id, command_id))
+
+
+def _mappings(storage: Face, step: Put, actor_id: str, command_id: str) -> list[MappingRecord]:
+    if step.mapped is None:
+        return []
+    names = {"owner": step.mapped}
+    target = target_of(storage.domain, Account, names)
+    text = f'{{"owner":"{step.mapped}"}}'
+    mapping_id = new_id()
+    return [
+        MappingRecord(
+            mapping_id,
+            target.digest,
+            text,
+            actor_id,
+            step.origin,
+            command_id,
+            timestamp_of(mapping_id),
+        )
+    ]
+
+
+def _stored(kind: Any, value: Any) -> tuple[str, int, str]:
+    return kind.name, kind.version, kind.codec.encode(value)
