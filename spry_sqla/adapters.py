@@ -4,7 +4,8 @@ An adapter is a subclass of `Adapter`: it begins units of work, and gives the fo
 each. The rest is there: `AdapterStorage(adapter, domain)` has repositories and transactions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, TypeVar
 
 from spry_sqla.base import Awaited, Base, Plain
@@ -104,6 +105,7 @@ __all__ = [
     "UnitOfWork",
     "composed",
     "new_id",
+    "observe",
     "perform",
     "perform_async",
     "tag_of",
@@ -132,6 +134,33 @@ def composed(storage: S) -> S:
     It is slower, and the same: what an adapter has in fewer steps is compared with it.
     """
     return storage._composed()
+
+
+def observe(storage: S, see: Callable[[Read | Append, Any], object]) -> S:
+    """A storage on the same data that tells `see` each operation and what it was answered.
+
+    For tests that count what the logic asks for and what an adapter answers.
+    """
+    twin: Any = copy(storage)
+    answer = twin._answer
+    if isinstance(storage, Awaited):
+
+        async def answer_seen(operation: Read | Append) -> Any:
+            answered = await answer(operation)
+            see(operation, answered)
+            return answered
+
+        twin._answer = answer_seen
+    else:
+
+        def answer_and_tell(operation: Read | Append) -> Any:
+            answered = answer(operation)
+            see(operation, answered)
+            return answered
+
+        twin._answer = answer_and_tell
+    seen: S = twin
+    return seen
 
 
 def target_of(domain: Domain, actor: type[Any], identifiers: Mapping[str, Scalar]) -> Target:

@@ -151,6 +151,7 @@ class _Batch(Generic[A]):
         self.actors: dict[str, Replay[A]] = {}
         self.owners: dict[bytes, str] = {}
         self.claimed: set[bytes] = set()
+        self.given: dict[str, A] = {}
         self.commands: list[CommandRecord] = []
         self.events: list[EventRecord] = []
         self.mappings: list[MappingRecord] = []
@@ -195,6 +196,10 @@ class _Batch(Generic[A]):
         context, codec = self.context, self.context.kind.codec
         replay = self.actors[self.owners[envelope.target.digest]]
         original = replay.state
+        if self.given.get(replay.actor_id) is original:
+            # In the results of a command before this one, which has changed nothing.
+            original = replay.state = codec.copy(original)
+        self.given[replay.actor_id] = original
         events, errors = _gather(
             context.domain, envelope.command, envelope.command.handle(codec.copy(original))
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from spry_conformance.domain import Account, Deposit, Deposited
 from spry_conformance.faces import Face
-from spry_conformance.history import MAIN, Put
+from spry_conformance.steps import MAIN, Put
 from spry_sqla.adapters import (
     Append,
     CommandRecord,

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from spry_conformance.faces import AwaitedFace, Face, PlainFace
-from spry_conformance.history import InTransaction
 from spry_conformance.lab import Broken, Lab
+from spry_conformance.steps import InTransaction
 
 
 class Undone(Exception):

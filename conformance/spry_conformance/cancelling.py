@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 import spry_sqla as spry
-from spry_conformance.history import Cancelled, Fetch, Handle, HandleMany, InTransaction
 from spry_conformance.lab import do_awaited
+from spry_conformance.steps import Cancelled, Fetch, Handle, HandleMany, InTransaction
 
 
 async def ended_before(storage: Any, step: Cancelled) -> bool:

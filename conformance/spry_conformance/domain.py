@@ -253,6 +253,7 @@ class Contents:
     numbers: dict[int, str] = field(default_factory=dict)
     days: dict[date, list[bytes]] = field(default_factory=dict)
     pairs: dict[tuple[int, str], bool] = field(default_factory=dict)
+    named: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

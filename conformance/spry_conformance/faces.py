@@ -4,13 +4,13 @@ What is awaited is driven to the end of each call on an event loop of its own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import spry_sqla as spry
-from spry_sqla.adapters import Append, Read, composed, perform, perform_async
+from spry_sqla.adapters import Append, Read, composed, observe, perform, perform_async
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -80,6 +80,10 @@ class Face(Protocol):
         """The same data, with operations composed from the four stores."""
         ...
 
+    def observed(self, see: Callable[[Read | Append, Any], object]) -> "Face":
+        """The same data; each operation and its answer are told."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -104,6 +108,9 @@ class PlainFace:
 
     def composed(self) -> "PlainFace":
         return PlainFace(composed(self.storage))
+
+    def observed(self, see: Callable[[Read | Append, Any], object]) -> "PlainFace":
+        return PlainFace(observe(self.storage, see))
 
     def close(self) -> None:
         self.storage.close()
@@ -137,6 +144,9 @@ class AwaitedFace:
 
     def composed(self) -> "AwaitedFace":
         return AwaitedFace(composed(self.storage), self.runner)
+
+    def observed(self, see: Callable[[Read | Append, Any], object]) -> "AwaitedFace":
+        return AwaitedFace(observe(self.storage, see), self.runner)
 
     def close(self) -> None:
         self.runner.run(self.storage.close())

@@ -17,7 +17,7 @@ import spry_sqla as spry
 from spry_conformance.adapter import Adapter
 from spry_conformance.domain import Account, actor_of, domain
 from spry_conformance.faces import AwaitedFace, Face, face
-from spry_conformance.history import MAIN, AtOnce, Fetch, Handle, HandleMany, Reopen
+from spry_conformance.steps import MAIN, AtOnce, Fetch, Handle, HandleMany, Reopen
 from spry_sqla.adapters import (
     EventRecord,
     Load,

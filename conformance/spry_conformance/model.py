@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import spry_sqla as spry
-from spry_conformance.history import Fetch, Handle, HandleMany
+from spry_conformance.steps import Fetch, Handle, HandleMany
 
 A = TypeVar("A", bound=spry.Actor)
 Name: TypeAlias = frozenset[tuple[str, type, Any]]

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from spry_conformance.domain import meanwhile
 from spry_conformance.faces import Face, face
-from spry_conformance.history import MAIN, Fetch, Handle, HandleMany, Overtaken
 from spry_conformance.lab import SECONDS, Lab, outcome_of
+from spry_conformance.steps import MAIN, Fetch, Handle, HandleMany, Overtaken
 
 
 class Rival:

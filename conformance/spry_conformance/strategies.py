@@ -13,7 +13,7 @@ from spry_conformance.domain import (
     Stumble,
     Withdraw,
 )
-from spry_conformance.history import Fetch, Handle, HandleMany, Reopen
+from spry_conformance.steps import Fetch, Handle, HandleMany, Reopen
 
 owners = st.sampled_from(["Ada", "Bob", "Zo\u00eb", "Zoe\u0308", ""])
 amounts = st.sampled_from([0, 1, 30, 2**70])

@@ -12,9 +12,9 @@ from typing import Any
 import spry_sqla as spry
 from spry_conformance.domain import ACTORS, Account, Rename, actor_of
 from spry_conformance.faces import Face, Repo
-from spry_conformance.history import Fetch, Handle, HandleMany
 from spry_conformance.lab import Broken, expect, outcome_of
 from spry_conformance.model import Model, name_of
+from spry_conformance.steps import Fetch, Handle, HandleMany
 
 Whom = tuple[type[Any], spry.Identifiers]
 """An actor type, and identifiers of one of its actors."""

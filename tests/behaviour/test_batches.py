@@ -49,6 +49,18 @@ def test_each_command_sees_what_those_before_it_did(backend: Backend) -> None:
     assert players.fetch(name="Eve") == Player("Eve", 70, [30])
 
 
+def test_results_of_commands_that_do_nothing_share_no_state(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle_many([CreatePlayer("Ada"), Hit("Ada", 1)])
+
+    results = players.handle_many([CreatePlayer("Ada"), Beat("Ada", ()), Hit("Ada", 2)])
+    results[0].original.wounds.append(666)
+    results[1].original.wounds.append(777)
+
+    assert results[2].original == Player("Ada", 99, [1])
+    assert results[2].modified == Player("Ada", 97, [1, 2])
+
+
 def test_a_refused_command_does_not_hinder_the_others(backend: Backend) -> None:
     players = backend.start(player.domain()).repository(Player)
 

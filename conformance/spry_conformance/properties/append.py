@@ -3,10 +3,10 @@
 from typing import Any
 
 from spry_conformance.domain import Account
-from spry_conformance.history import Reopen
 from spry_conformance.lab import Lab, expect, outcome_of
 from spry_conformance.model import Model
 from spry_conformance.properties.registry import promise
+from spry_conformance.steps import Reopen
 from spry_conformance.strategies import batches, handles, histories, reopenings
 
 

@@ -15,10 +15,10 @@ from spry_conformance.domain import (
     Stumble,
     Withdraw,
 )
-from spry_conformance.history import AtOnce, Handle, HandleMany, Overtaken, Reopen
 from spry_conformance.lab import Broken, Call, Lab, outcome_of
 from spry_conformance.properties.registry import promise
 from spry_conformance.rivals import Rival, overtaken
+from spry_conformance.steps import AtOnce, Handle, HandleMany, Overtaken, Reopen
 from spry_conformance.strategies import commands, long_histories, reopenings
 from spry_conformance.world import (
     World,

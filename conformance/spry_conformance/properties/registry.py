@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from spry_conformance.adapter import Adapter, Own
-from spry_conformance.history import History, Step
+from spry_conformance.history import History
 from spry_conformance.lab import Lab
+from spry_conformance.steps import Step
 
 Check = Callable[[Lab, tuple[Step, ...]], None]
 

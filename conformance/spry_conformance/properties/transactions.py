@@ -22,20 +22,20 @@ from spry_conformance.domain import (
     Withdraw,
 )
 from spry_conformance.faces import AwaitedFace, Face
-from spry_conformance.history import (
+from spry_conformance.lab import SECONDS, Broken, Lab, do_awaited, expect, outcome_of
+from spry_conformance.properties.registry import promise
+from spry_conformance.rivals import Rival
+from spry_conformance.steps import (
     Cancelled,
     Fetch,
     Handle,
     HandleMany,
     InTransaction,
-    Look,
+    Peek,
     Put,
     Reopen,
     Savepoint,
 )
-from spry_conformance.lab import SECONDS, Broken, Lab, do_awaited, expect, outcome_of
-from spry_conformance.properties.registry import promise
-from spry_conformance.rivals import Rival
 from spry_conformance.strategies import histories, long_histories, reopenings
 from spry_conformance.world import (
     World,
@@ -83,7 +83,7 @@ def _conflicting(name: str, key: str) -> tuple[Any, ...]:
 
 
 def _looked_at(command: Deposit) -> tuple[Any, ...]:
-    return Handle(command), Look(command.owner)
+    return Handle(command), Peek(command.owner)
 
 
 def _flat(pieces: list[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -137,15 +137,15 @@ def a_transaction_is_whole(lab: Lab, steps: tuple[Any, ...]) -> None:
 
 
 def _in_transaction(lab: Lab, rival: Rival, world: World, step: InTransaction) -> None:
-    lookers: list[tuple[Look, Future[Any]]] = []
+    lookers: list[tuple[Peek, Future[Any]]] = []
     looking = "concurrent" in lab.adapter.capabilities
-    if looking and any(isinstance(each, Look) for each in step.steps):
+    if looking and any(isinstance(each, Peek) for each in step.steps):
         rival.open()
     then = world.copy()
     with in_transaction(lab, step) as begun:
         for each in step.steps:
             match each:
-                case Look():
+                case Peek():
                     if looking:
                         lookers += _look(rival, world, each)
                 case Savepoint(inner, kept):
@@ -206,7 +206,7 @@ def _of_key(face: Face, step: Put) -> dict[str, str]:
     return loading.previous
 
 
-def _look(rival: Rival, world: World, look: Look) -> list[tuple[Look, "Future[Any]"]]:
+def _look(rival: Rival, world: World, look: Peek) -> list[tuple[Peek, "Future[Any]"]]:
     """Another storage looks; who has to wait for the transaction to end is answered later."""
     fetch = Fetch(look.owner)
     looking = rival.begin(fetch)

@@ -10,7 +10,10 @@ from spry_conformance.adapter import Own
 from spry_conformance.appending import rows_of
 from spry_conformance.domain import Account, Contents, Count, Deposit, Keep, Rename, Side
 from spry_conformance.faces import Face
-from spry_conformance.history import (
+from spry_conformance.lab import Broken, Lab, expect, outcome_of
+from spry_conformance.model import Model
+from spry_conformance.properties.registry import promise
+from spry_conformance.steps import (
     MAIN,
     Fetch,
     Handle,
@@ -20,9 +23,6 @@ from spry_conformance.history import (
     Reopen,
     SpoilSnapshot,
 )
-from spry_conformance.lab import Broken, Lab, expect, outcome_of
-from spry_conformance.model import Model
-from spry_conformance.properties.registry import promise
 from spry_conformance.strategies import (
     batches,
     commands,
