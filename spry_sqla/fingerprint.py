@@ -39,6 +39,7 @@ _NO_CODE = {
     *("__firstlineno__", "__static_attributes__", "__conditional_annotations__"),
     *("__orig_bases__", "__parameters__", "__type_params__", "__spry__", "__msgspec_cache__"),
     *("__abstractmethods__", "_abc_impl", "__protocol_attrs__", "__non_callable_proto_members__"),
+    "__slotnames__",  # there once an instance was copied or pickled
 }
 """Attributes of a class that say nothing about what it does."""
 

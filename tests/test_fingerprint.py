@@ -415,10 +415,11 @@ def take(events):
     return fingerprint(domain.Player, events, revision=3, shapes=["a", "b"])
 
 first = take([domain.Raised, domain.Undone])
-import msgspec
+import copy, pickle, msgspec
 player = domain.Player("Ada", bow=domain.Bow(), shields=[domain.Shield()], potion=domain.Potion())
 assert msgspec.json.decode(msgspec.json.encode(domain.Item()), type=domain.Item) == domain.GIFT or 1
 player.height, player.strength, domain.cached(1), domain.value_of(1), hash(domain.Raised())
+copy.deepcopy([domain.Item(), domain.Raised()]), pickle.dumps(domain.Item())
 assert take([domain.Undone, domain.Raised]) == first, "it changed with use"
 print(first)
 """

@@ -43,13 +43,14 @@ def put_event(
     event: Any,
     *,
     event_id: str,
-    origin: str,
     sequence: int,
-    seen: dict[str, int],
+    origin: str = MAIN,
+    seen: dict[str, int] | None = None,
     snapshot: SnapshotRecord | None = None,
 ) -> Any:
     """Append an event as its origin stored it, and answer what the storage answers."""
     kind, actor_id = at.domain.actor(who.actor), actor_id_of(at, who)
+    seen = seen or {}
     of_event = at.domain.event(type(event))
     record = EventRecord(
         event_id,
