@@ -17,18 +17,6 @@ from spry_conformance.foreign import (
     right_snapshot,
     snapshot_of,
 )
-from spry_conformance.history import (
-    MAIN,
-    Abandon,
-    AtOnce,
-    Dawdle,
-    Fetch,
-    Forge,
-    Handle,
-    HandleMany,
-    Lose,
-    Reopen,
-)
 from spry_conformance.lab import Broken, Lab, Rows, expect, outcome_of, raising
 from spry_conformance.logs import logged
 from spry_conformance.model import Model
@@ -45,6 +33,18 @@ from spry_conformance.states import (
     prefix,
     results_of,
     text_of,
+)
+from spry_conformance.steps import (
+    MAIN,
+    Abandon,
+    AtOnce,
+    Dawdle,
+    Fetch,
+    Forge,
+    Handle,
+    HandleMany,
+    Lose,
+    Reopen,
 )
 from spry_conformance.strategies import commands, histories
 from spry_sqla.adapters import Appended, Conflict, new_id

@@ -280,9 +280,7 @@ def _told(loading: Loading) -> Any:
             loaded.snapshot,
             [tuple(event) for event in loaded.events],
             loaded.more,
-            None
-            if loaded.run is None
-            else loaded.run._replace(rows=[*map(tuple, loaded.run.rows)]),
+            None if loaded.run is None else _run(loaded),
         )
         for loaded in loading.actors
     ], dict(loading.previous)
