@@ -71,7 +71,7 @@ class Journal:
         """Put a row into a sorted list."""
         at = bisect_left(rows, key(row), key=key)
         rows.insert(at, row)
-        self.note(lambda: rows.remove(row))
+        self.note(lambda: rows.pop(at))  # what came later is undone before
 
 
 class MemoryCommands:

@@ -59,6 +59,23 @@ class Deposit(OfAccount):
 
 
 @dataclass(frozen=True)
+class DepositEach(OfAccount):
+    """One event for each amount of a range: thousands, from a command that is small."""
+
+    first: int
+    end: int
+    by: int = 1
+
+    def handle(self, actor: object) -> spry.Decision:
+        return [Deposited(self.owner, amount) for amount in self.amounts] or None
+
+    @property
+    def amounts(self) -> range:
+        """What is deposited."""
+        return range(self.first, self.end, self.by)
+
+
+@dataclass(frozen=True)
 class Withdraw(OfAccount):
     """One event, or two errors where the account does not hold so much."""
 
@@ -291,11 +308,13 @@ class Kept(spry.Event):
 
 # Together ----------------------------------------------------------------------------------------
 
-AnyCommand = Open | Deposit | Withdraw | Rename | Meddle | Stumble | Hesitate | Count | Keep
+AnyCommand = (
+    Open | Deposit | DepositEach | Withdraw | Rename | Meddle | Stumble | Hesitate | Count | Keep
+)
 ACTORS: tuple[type[Any], ...] = (Account, Tally, Box)
 TYPES = (
     *ACTORS,
-    *(Open, Deposit, Withdraw, Rename, Meddle, Stumble, Hesitate, Count, Keep),
+    *(Open, Deposit, DepositEach, Withdraw, Rename, Meddle, Stumble, Hesitate, Count, Keep),
     *(Opened, Deposited, Withdrawn, Renamed, Counted, Kept),
 )
 

@@ -15,6 +15,8 @@ from spry_sqla.adapters import Append, Read, composed, observe, perform, perform
 A = TypeVar("A")
 T = TypeVar("T")
 
+SEVERAL = 50
+
 
 class Repo(Protocol[A]):
     """What `Repository` and, awaited, `AsyncRepository` offer."""
@@ -181,15 +183,18 @@ class AwaitedRepository(Generic[A]):
         return self._each(self._repository.actors())
 
     def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
-        while True:
-            try:
-                yield self._runner.run(_next(items))
-            except StopAsyncIteration:
-                return
+        while several := self._runner.run(_next(items)):
+            yield from several
 
 
-async def _next(items: AsyncIterator[T]) -> T:
-    return await anext(items)
+async def _next(items: AsyncIterator[T]) -> list[T]:
+    """Several at a time, for to run a loop costs more than an item."""
+    several: list[T] = []
+    async for item in items:
+        several.append(item)
+        if len(several) == SEVERAL:
+            break
+    return several
 
 
 def face(storage: Any, runner: asyncio.Runner) -> Face:

@@ -5,30 +5,40 @@ tells by `Broken`.
 """
 
 import asyncio
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import spry_sqla as spry
 from spry_conformance.adapter import Adapter
 from spry_conformance.domain import Account, actor_of, domain
 from spry_conformance.faces import AwaitedFace, Face, face
-from spry_conformance.steps import MAIN, AtOnce, Fetch, Handle, HandleMany, Reopen
+from spry_conformance.steps import MAIN, AtOnce, Fetch, Handle, HandleMany, InTurns, Reopen
 from spry_sqla.adapters import (
+    Append,
     EventRecord,
     Load,
     Loading,
+    Read,
     ReadHistory,
     StoredSnapshot,
+    perform_async,
     target_of,
 )
 
+T = TypeVar("T")
+
 SECONDS = 60.0
 """How long what is done at once may take at most."""
+
+SWITCHES = 1e-6
+"""Seconds after which Python lets another thread go on: so short that threads meet."""
 
 
 class Broken(AssertionError):
@@ -133,34 +143,47 @@ class Lab:
         Tasks, where storages are awaited, and threads where not. An outcome is what a step answered
         or the exception that it raised.
         """
-        storages = [self.open(program[0].origin) for program in step.programs if program]
         programs = [program for program in step.programs if program]
-        if storages and isinstance(storages[0], AwaitedFace):
-            calls = self._runner.run(_in_tasks(storages, programs))
-        else:
-            calls = self._in_threads(storages, programs)
-        return sorted(calls, key=lambda call: call.ended)
-
-    def _in_threads(
-        self, storages: Sequence[Face], programs: Sequence[Sequence[Any]]
-    ) -> list[Call]:
+        storages = [self.open(program[0].origin) for program in programs]
         moments = count()
-        start = threading.Barrier(len(programs) or 1, timeout=SECONDS)
+        if any(isinstance(storage, AwaitedFace) for storage in storages):
+            tasks = [
+                _play_awaiting(moments, place, storage.storage, program)
+                for place, (storage, program) in enumerate(zip(storages, programs, strict=True))
+            ]
+            played = self._runner.run(_gathered(tasks))
+        else:
+            played = in_threads(
+                partial(self._play, moments, place, storage, program)
+                for place, (storage, program) in enumerate(zip(storages, programs, strict=True))
+            )
+        return sorted((call for calls in played for call in calls), key=lambda call: call.ended)
 
-        def play(place: int) -> list[Call]:
-            calls = []
-            start.wait()
-            for each in programs[place]:
-                begun = next(moments)
-                outcome = outcome_of(self.do, each, storages[place])
-                calls.append(Call(place, each, outcome, begun, next(moments)))
-            return calls
+    def in_turns(self, step: InTurns) -> list[Call]:
+        """Do steps one after another, at several storages that are open all the while."""
+        moments, storages = count(), {who: self.open() for who, _ in step.turns}
+        return [
+            call
+            for who, each in step.turns
+            for call in self._play(moments, who, storages[who], (each,))
+        ]
 
-        if not programs:
-            return []
-        with ThreadPoolExecutor(len(programs)) as threads:
-            played = threads.map(play, range(len(programs)), timeout=SECONDS)
-            return [call for calls in played for call in calls]
+    def perform_at_once(self, operations: Sequence[Read | Append]) -> list[Any]:
+        """Answer operations at the same time, each at a storage of its own."""
+        storages = [self.open() for _ in operations]
+        pairs = list(zip(storages, operations, strict=True))
+        if any(isinstance(storage, AwaitedFace) for storage in storages):
+            answers = [perform_async(each.storage, operation) for each, operation in pairs]
+            return self._runner.run(_gathered(answers))
+        return in_threads(partial(each.perform, operation) for each, operation in pairs)
+
+    def _play(self, moments: Iterator[int], place: int, storage: Face, program: Any) -> list[Call]:
+        calls = []
+        for each in program:
+            begun = next(moments)
+            outcome = outcome_of(self.do, each, storage)
+            calls.append(Call(place, each, outcome, begun, next(moments)))
+        return calls
 
     # What is there -------------------------------------------------------------------------------
 
@@ -176,23 +199,41 @@ class Lab:
         return Rows(actor_id, page.events, loaded.snapshot)
 
 
-async def _in_tasks(storages: Sequence[Any], programs: Sequence[Sequence[Any]]) -> list[Call]:
-    moments = count()
+def in_threads(works: Iterable[Callable[[], T]]) -> list[T]:
+    """What works answer that begin at one moment, each in a thread of its own."""
+    works = list(works)
+    start = threading.Barrier(len(works) or 1, timeout=SECONDS)
 
-    async def play(place: int) -> list[Call]:
-        calls = []
-        for each in programs[place]:
-            begun = next(moments)
-            try:
-                outcome = await do_awaited(storages[place].storage, each)
-            except Exception as error:  # noqa: BLE001  (it is the outcome)
-                outcome = error
-            calls.append(Call(place, each, outcome, begun, next(moments)))
-        return calls
+    def begin(work: Callable[[], T]) -> T:
+        start.wait()
+        return work()
 
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCHES)
+    try:
+        with ThreadPoolExecutor(len(works) or 1) as threads:
+            return list(threads.map(begin, works, timeout=SECONDS))
+    finally:
+        sys.setswitchinterval(usual)
+
+
+async def _gathered(tasks: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     async with asyncio.timeout(SECONDS):
-        played = await asyncio.gather(*map(play, range(len(programs))))
-    return [call for calls in played for call in calls]
+        return await asyncio.gather(*tasks)
+
+
+async def _play_awaiting(
+    moments: Iterator[int], place: int, storage: Any, program: Any
+) -> list[Call]:
+    calls = []
+    for each in program:
+        begun = next(moments)
+        try:
+            outcome = await do_awaited(storage, each)
+        except Exception as error:  # noqa: BLE001  (it is the outcome)
+            outcome = error
+        calls.append(Call(place, each, outcome, begun, next(moments)))
+    return calls
 
 
 async def do_awaited(storage: Any, step: Handle | HandleMany | Fetch) -> Any:

@@ -10,6 +10,7 @@ from traceback import format_exception
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+from hypothesis.errors import Flaky
 
 from spry_conformance.adapter import Adapter
 from spry_conformance.history import History
@@ -18,6 +19,8 @@ from spry_conformance.properties import Property
 
 PROFILES = {"quick": 0.2, "default": 1.0, "thorough": 15.0}
 """Profile → how many times the tries of the default one."""
+
+NOT_EACH_TIME = " (not each time that the history is played, as it goes with threads)"
 
 
 class Verdict(Enum):
@@ -95,6 +98,7 @@ def run(
         return Outcome(property, adapter.name, Verdict.NOT_CLAIMED, lacking=lacking)
     started, seeded = time.perf_counter(), seed_of(with_seed)
     tried, failed = 0, History(property.number, ())
+    wrong: BaseException | None = None
 
     @seed(seeded)
     @settings(
@@ -109,12 +113,12 @@ def run(
     )
     @given(history=property.histories_on(adapter))
     def holds(history: History) -> None:
-        nonlocal tried, failed
+        nonlocal tried, failed, wrong
         tried += 1
         try:
             play(property, adapter, history)
-        except BaseException:
-            failed = history  # the last one that hypothesis tries is the smallest
+        except BaseException as error:
+            failed, wrong = history, error  # the last one that hypothesis tries is the smallest
             raise
 
     try:
@@ -127,7 +131,7 @@ def run(
             tried,
             time.perf_counter() - started,
             seeded,
-            seen(error),
+            seen(wrong or error) + NOT_EACH_TIME * isinstance(error, Flaky),
             failed,
             "".join(format_exception(error)),
         )
@@ -146,7 +150,7 @@ def _kept(folder: Path) -> DirectoryBasedExampleDatabase:
     return DirectoryBasedExampleDatabase(folder)
 
 
-def seen(error: Exception) -> str:
+def seen(error: BaseException) -> str:
     """What was seen, in one sentence."""
     if isinstance(error, Broken):
         return str(error)

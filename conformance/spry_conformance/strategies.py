@@ -44,9 +44,11 @@ reopenings = st.sampled_from(
 )
 
 
-def histories(*steps: st.SearchStrategy[Any], most: int = 15) -> st.SearchStrategy[tuple[Any, ...]]:
-    """Histories of at least one and at most so many steps of these kinds."""
-    return st.lists(st.one_of(*steps), min_size=1, max_size=most).map(tuple)
+def histories(
+    *steps: st.SearchStrategy[Any], least: int = 1, most: int = 15
+) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Histories of so many steps of these kinds."""
+    return st.lists(st.one_of(*steps), min_size=least, max_size=most).map(tuple)
 
 
 def long_histories(*steps: st.SearchStrategy[Any], most: int = 40) -> st.SearchStrategy[Any]:

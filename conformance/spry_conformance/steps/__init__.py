@@ -1,5 +1,6 @@
 """What can happen to a storage, a class for each kind of step, and each told in a sentence."""
 
+from spry_conformance.steps.append import ByHand, Crash, InTurns, Outrun, Race, Spoilt, Together
 from spry_conformance.steps.common import MAIN, AtOnce, Fetch, Handle, HandleMany, Reopen
 from spry_conformance.steps.replay import (
     Abandon,
@@ -29,6 +30,13 @@ Step = (
     | Fetch
     | Reopen
     | AtOnce
+    | InTurns
+    | Spoilt
+    | ByHand
+    | Together
+    | Outrun
+    | Race
+    | Crash
     | Look
     | Forge
     | Dawdle
@@ -52,7 +60,9 @@ __all__ = [
     "Abandon",
     "Arrive",
     "AtOnce",
+    "ByHand",
     "Cancelled",
+    "Crash",
     "Crowd",
     "Dawdle",
     "Elsewhere",
@@ -62,14 +72,19 @@ __all__ = [
     "Handle",
     "HandleMany",
     "InTransaction",
+    "InTurns",
     "Look",
     "Lose",
+    "Outrun",
     "Overtaken",
     "OwnCommand",
     "Peek",
     "Put",
+    "Race",
     "Reopen",
     "Savepoint",
     "SpoilSnapshot",
+    "Spoilt",
     "Step",
+    "Together",
 ]
