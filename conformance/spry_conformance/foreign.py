@@ -161,7 +161,10 @@ def tick_of(record_id: str) -> int:
     return int(record_id[:12] + record_id[13:16], 16)
 
 
-def id_of(tick: int, like: str) -> str:
-    """The id that another machine gives at a tick; `like` an id of this one, and never equal."""
+def id_of(tick: int, node: int, like: str) -> str:
+    """The id that another machine gives at a tick; unlike all ids of this one, and of other nodes.
+
+    `like` is an id of this machine.
+    """
     digits = f"{tick:015x}"
-    return f"{digits[:12]}6{digits[12:]}b{like[:-16:-1]}"
+    return f"{digits[:12]}6{digits[12:]}b{node:x}{like[:-15:-1]}"

@@ -63,6 +63,7 @@ NONE = Reopen(snapshot_during_write=False)
 metas = st.sampled_from(
     [
         Reopen(0, 1),
+        Reopen(0, 1),
         Reopen(0, 2),
         Reopen(1, 2),
         Reopen(0, 3, snapshot_during_read=True),
@@ -74,7 +75,7 @@ batches = st.lists(deposits | commands, min_size=1, max_size=4).map(
     lambda drawn: HandleMany(tuple(drawn))
 )
 fetches = st.builds(Fetch, names, st.sampled_from([None, None, 1]))
-dawdles = st.builds(Dawdle, names, st.integers(1, 4))
+dawdles = st.builds(Dawdle, names, st.integers(1, 3))
 
 
 @promise(
@@ -84,9 +85,15 @@ dawdles = st.builds(Dawdle, names, st.integers(1, 4))
     "before; it holds the state of its version, the newest one is found, and no result changes.",
     steps=st.tuples(
         metas,
-        histories(busy, st.builds(Handle, commands), batches, fetches, dawdles, metas, most=10),
-    ).map(lambda parts: (parts[0], *parts[1])),
-    tries=25,
+        busy,
+        histories(
+            *(busy, busy, busy, st.builds(Handle, commands), batches),
+            *(fetches, fetches, dawdles, dawdles, metas),
+            most=10,
+        ),
+        busy,
+        dawdles,
+    ).map(lambda parts: (*parts[:2], *parts[2], *parts[3:])),
 )
 def snapshots_appear_when_due(lab: Lab, steps: tuple[Any, ...]) -> None:
     model = Model(Account)
