@@ -1,11 +1,11 @@
-"""The domain that the kit plays with: an account, a tally, a box for values of every kind.
+"""The domain that the kit plays with: an account, a tally, a parcel, a box.
 
 Small enough to be known by heart, and with something of everything: state that is changed and state
 that is replaced, commands of one event, of many and of none, rules that say no, bugs.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -140,6 +140,25 @@ class Hesitate(OfAccount):
         return Deposited(self.owner, self.amount)
 
 
+@dataclass(frozen=True)
+class Misbehave(OfAccount):
+    """Gives what no command may give, after an event that is in order."""
+
+    how: str
+
+    def handle(self, actor: object) -> Iterator[Any]:
+        yield Deposited(self.owner, 1)
+        match self.how:
+            case "an event that is not registered":
+                yield Lost(self.owner)
+            case "an event that cannot be kept":
+                yield Kept(self.owner, Contents(exact=Decimal("NaN")))
+            case "the class of an exception":
+                yield spry.Rejected
+            case "a text":
+                yield self.how
+
+
 _meanwhile: list[Callable[[], object]] = []
 
 
@@ -192,6 +211,16 @@ class Renamed(spry.Event):
                 actor.owner = self.owner
 
 
+@dataclass(frozen=True)
+class Lost(spry.Event):
+    """Registered nowhere."""
+
+    owner: str
+
+    def apply(self, actor: object) -> None:
+        """It is never applied."""
+
+
 # A tally: state that is replaced, under a number of any kind -------------------------------------
 
 
@@ -236,6 +265,43 @@ class Counted(spry.Event):
         return None
 
 
+# A parcel: found under any number of marks -------------------------------------------------------
+
+Marks = tuple[tuple[str, Number], ...]
+"""Identifiers in the order in which somebody wrote them."""
+
+
+@dataclass(frozen=True)
+class Parcel(spry.Actor):
+    marks: Marks = ()
+    scans: int = 0
+
+    def identifiers(self) -> spry.Identifiers:
+        return dict(self.marks)
+
+
+@dataclass(frozen=True)
+class Scan(spry.Command):
+    marks: Marks
+
+    def identifiers(self) -> spry.Identifiers:
+        return dict(self.marks)
+
+    def handle(self, actor: object) -> spry.Decision:
+        return Scanned(self.marks)
+
+
+@dataclass(frozen=True)
+class Scanned(spry.Event):
+    marks: Marks
+
+    def apply(self, actor: object) -> Parcel | None:
+        match actor:
+            case Parcel():
+                return Parcel(self.marks, actor.scans + 1)
+        return None
+
+
 # A box: values of every kind ----------------------------------------------------------------------
 
 
@@ -245,9 +311,9 @@ class Coin:
     side: Side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Contents:
-    """A field for each kind of value that can be kept."""
+    """A field for each kind of value that can be kept; it shows those that differ from none."""
 
     text: str = ""
     whole: int = 0
@@ -271,6 +337,15 @@ class Contents:
     days: dict[date, list[bytes]] = field(default_factory=dict)
     pairs: dict[tuple[int, str], bool] = field(default_factory=dict)
     named: dict[str, int] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shown = ((each.name, repr(getattr(self, each.name))) for each in fields(self))
+        usual = {name: repr(value) for name, value in vars(_EMPTY).items()}
+        told = ", ".join(f"{name}={text}" for name, text in shown if text != usual[name])
+        return f"Contents({told})"
+
+
+_EMPTY = Contents()
 
 
 @dataclass
@@ -308,14 +383,16 @@ class Kept(spry.Event):
 
 # Together ----------------------------------------------------------------------------------------
 
-AnyCommand = (
-    Open | Deposit | DepositEach | Withdraw | Rename | Meddle | Stumble | Hesitate | Count | Keep
+OfAccounts = (
+    Open | Deposit | DepositEach | Withdraw | Rename | Meddle | Stumble | Hesitate | Misbehave
 )
-ACTORS: tuple[type[Any], ...] = (Account, Tally, Box)
+AnyCommand = OfAccounts | Count | Scan | Keep
+ACTORS: tuple[type[Any], ...] = (Account, Tally, Parcel, Box)
 TYPES = (
     *ACTORS,
-    *(Open, Deposit, DepositEach, Withdraw, Rename, Meddle, Stumble, Hesitate, Count, Keep),
-    *(Opened, Deposited, Withdrawn, Renamed, Counted, Kept),
+    *(Open, Deposit, DepositEach, Withdraw, Rename, Meddle, Stumble, Hesitate, Misbehave),
+    *(Count, Scan, Keep),
+    *(Opened, Deposited, Withdrawn, Renamed, Counted, Scanned, Kept),
 )
 
 
@@ -324,6 +401,8 @@ def actor_of(command: AnyCommand) -> type[Any]:
     match command:
         case Count():
             return Tally
+        case Scan():
+            return Parcel
         case Keep():
             return Box
     return Account

@@ -14,7 +14,7 @@ from spry_conformance.domain import TYPES
 from spry_conformance.steps import Step
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class History(spry.Event):
     """The steps of one try of a property, in their order."""
 
@@ -23,6 +23,13 @@ class History(spry.Event):
 
     def apply(self, actor: object) -> None:
         """It changes nothing; it is an event in order to be written down."""
+
+    def __repr__(self) -> str:
+        return f"History({self.property!r}, {len(self.steps)} steps)"
+
+    def _repr_pretty_(self, printer: Any, _: object) -> None:
+        # Hypothesis would tell it in full, and warn of the length.
+        printer.text(repr(self))
 
     def __str__(self) -> str:
         return "\n".join(f"  {number:>2}. {step}" for number, step in enumerate(self.steps, 1))

@@ -38,7 +38,7 @@ class Model(Generic[A]):
     """A repository of one actor type."""
 
     def __init__(self, actor: type[A]) -> None:
-        self._actor = actor
+        self.actor = actor
         self._owners: dict[Name, Life[A]] = {}
         self._lives: list[Life[A]] = []
         self._first: dict[str, tuple[Any, spry.Results[A]]] = {}
@@ -67,15 +67,18 @@ class Model(Generic[A]):
         """One after the other, and all of it or nothing."""
         if any(not _can_be_kept(command) for command in commands):
             raise spry.UnusableValue
-        # One command alone changes nothing before it is known to do so.
-        before = deepcopy(vars(self)) if len(commands) > 1 else {}
+        owners, first = dict(self._owners), dict(self._first)
+        lengths = [(life, len(life.facts), len(life.names)) for life in self._lives]
         try:
             return [
                 self._handle(command, key, metadata or {})
                 for command, key in zip(commands, keys, strict=True)
             ]
         except Exception:
-            vars(self).update(before)
+            self._owners, self._first = owners, first
+            self._lives = [life for life, _, _ in lengths]
+            for life, facts, names in lengths:
+                del life.facts[facts:], life.names[names:]
             raise
 
     def fetch(self, identifiers: spry.Identifiers, version: int | None = None) -> A:
@@ -88,6 +91,10 @@ class Model(Generic[A]):
     def actors(self) -> list[spry.Identifiers]:
         """What each actor was called last, in the order in which they came to be."""
         return [life.names[-1] for life in self._lives]
+
+    def names(self) -> list[list[spry.Identifiers]]:
+        """Everything that each actor was ever called, in order."""
+        return [list(life.names) for life in self._lives]
 
     def _handle(
         self, command: Any, key: str | None, metadata: Mapping[str, Any]
@@ -133,7 +140,7 @@ class Model(Generic[A]):
         life.names.append(identifiers)
 
     def _replay(self, events: Iterable[Any]) -> A:
-        state = self._actor()
+        state = self.actor()
         for event in events:
             changed = event.apply(state)
             state = state if changed is None else changed

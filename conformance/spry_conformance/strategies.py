@@ -1,6 +1,7 @@
 """What histories are drawn from: few names, so that they meet, and numbers at the edges."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from spry_conformance.domain import (
     Withdraw,
 )
 from spry_conformance.steps import Fetch, Handle, HandleMany, Reopen
+
+T = TypeVar("T")
 
 owners = st.sampled_from(["Ada", "Bob", "Zo\u00eb", "Zoe\u0308", ""])
 amounts = st.sampled_from([0, 1, 30, 2**70])
@@ -42,6 +45,12 @@ reopenings = st.sampled_from(
         Reopen(1, 3, snapshot_during_read=True),
     ]
 )
+
+
+def most_of(cases: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:
+    """Nearly all of some cases in each history, so that each run tries each; at the least none."""
+    each = [st.sampled_from([(), *[(case,)] * 23]) for case in cases]
+    return st.tuples(*each).map(lambda drawn: tuple(case for some in drawn for case in some))
 
 
 def histories(

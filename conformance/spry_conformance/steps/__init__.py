@@ -23,6 +23,7 @@ from spry_conformance.steps.transactions import (
     Savepoint,
     SpoilSnapshot,
 )
+from spry_conformance.steps.values import Jot, KeptElsewhere, MapDigest, Refuse, Spoil, Take
 
 Step = (
     Handle
@@ -37,6 +38,12 @@ Step = (
     | Outrun
     | Race
     | Crash
+    | MapDigest
+    | Take
+    | Refuse
+    | Spoil
+    | KeptElsewhere
+    | Jot
     | Look
     | Forge
     | Dawdle
@@ -73,18 +80,24 @@ __all__ = [
     "HandleMany",
     "InTransaction",
     "InTurns",
+    "Jot",
+    "KeptElsewhere",
     "Look",
     "Lose",
+    "MapDigest",
     "Outrun",
     "Overtaken",
     "OwnCommand",
     "Peek",
     "Put",
     "Race",
+    "Refuse",
     "Reopen",
     "Savepoint",
+    "Spoil",
     "SpoilSnapshot",
     "Spoilt",
     "Step",
+    "Take",
     "Together",
 ]
