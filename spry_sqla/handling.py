@@ -43,7 +43,16 @@ from spry_sqla.operations import (
     read_history,
     resolve,
 )
-from spry_sqla.reading import Context, due, load_of, replayed, snapshot_of, target_named
+from spry_sqla.reading import (
+    RESTARTS,
+    Context,
+    due,
+    load_of,
+    out_of_order,
+    replayed,
+    snapshot_of,
+    target_named,
+)
 from spry_sqla.records import CommandRecord, EventRecord, MappingRecord, Vector
 from spry_sqla.replay import OutOfOrder, Replay, apply, decode_vector, encode_vector
 
@@ -339,7 +348,7 @@ def _loaded(context: Context[A], envelopes: Sequence[Envelope]) -> Work[_Batch[A
     targets = tuple({envelope.target: None for envelope in envelopes})
     keys = tuple({envelope.key: None for envelope in envelopes if envelope.key is not None})
     fingerprint: str | None = context.kind.fingerprint
-    while True:
+    for _ in range(RESTARTS):
         loading = yield from load(load_of(context, targets, fingerprint, keys=keys))
         batch = _Batch(context, loading.previous)
         try:
@@ -357,6 +366,7 @@ def _loaded(context: Context[A], envelopes: Sequence[Envelope]) -> Work[_Batch[A
             return batch
         except OutOfOrder:
             fingerprint = None
+    raise out_of_order(context)
 
 
 def _first_outcome(context: Context[A], envelope: Envelope, command_id: str) -> Work[Results[A]]:

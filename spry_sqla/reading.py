@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from spry_sqla.clock import Clock, ceiling_of, time_of, timestamp_of
 from spry_sqla.domain import ActorKind, Domain
-from spry_sqla.errors import StorageFailure, StoredDataError, UnusableValue
+from spry_sqla.errors import StorageError, StorageFailure, StoredDataError, UnusableValue
 from spry_sqla.identity import actor_id, canonical, digest, parse
 from spry_sqla.model import HistoryEntry, Identifiers
 from spry_sqla.operations import (
@@ -46,6 +46,9 @@ A = TypeVar("A")
 
 LONGEST = 2**63 - 1
 """The greatest version that there can be: a sequence is a BIGINT."""
+
+RESTARTS = 10
+"""How often a replay begins anew when late events arrive while it goes on, page after page."""
 
 _log = logging.getLogger("spry_sqla")
 
@@ -104,11 +107,21 @@ def _fetched(
     version: int | None,
     until: str | None,
 ) -> Work[Replay[A]]:
-    loading = yield from load(load_of(context, (target,), fingerprint, version, until))
-    try:
-        return (yield from replayed(context, target, loading.actors[0], version, until))
-    except OutOfOrder:
-        return (yield from _fetched(context, target, None, version, until))
+    for _ in range(RESTARTS):
+        loading = yield from load(load_of(context, (target,), fingerprint, version, until))
+        try:
+            return (yield from replayed(context, target, loading.actors[0], version, until))
+        except OutOfOrder:
+            fingerprint = None
+    raise out_of_order(context)
+
+
+def out_of_order(context: Context[Any]) -> StorageError:
+    """The error for an adapter that does not keep the order of ids."""
+    return StorageError(
+        f"the storage gave events of {context.kind.cls.__qualname__} out of the order of their ids "
+        f"{RESTARTS} times; that is a fault of its adapter, which the conformance kit can show"
+    )
 
 
 def history(context: Context[A], identifiers: Identifiers) -> Stream:

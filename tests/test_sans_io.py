@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import msgspec
+
 import spry_sqla as spry
 from spry_sqla.clock import Clock
 from spry_sqla.handling import handle_many, seal
@@ -29,7 +31,7 @@ from spry_sqla.operations import (
     StoredSnapshot,
     Unavailable,
 )
-from spry_sqla.reading import Context, actors, fetch, history
+from spry_sqla.reading import RESTARTS, Context, actors, fetch, history
 from spry_sqla.records import EventRecord, StoredEvent
 from tests.domains import player
 from tests.domains.player import CreatePlayer, Hit, Player, PlayerCreated, PlayerHit, Rename
@@ -332,6 +334,20 @@ def test_a_snapshot_that_cannot_be_read_is_loaded_without() -> None:
 
     assert [each.fingerprint is None for each in asked.operations] == [False, True]
     assert asked.result.state == Player("Ada", 100)
+
+
+def test_a_storage_that_does_not_keep_the_order_of_ids_is_an_error_and_no_endless_loop() -> None:
+    created = handle([CreatePlayer("Ada")], [nobody(), Appended()]).appends[0].events
+    hit = handle([Hit("Ada", 1)], [someone(created), Appended()]).appends[0].events
+    late = [msgspec.structs.replace(hit[0], id=created[0].id)]
+    wrong = someone([*created, *late])
+
+    fetched = answered(fetch(context(), {"name": "Ada"}), [wrong] * RESTARTS)
+    handled = handle([Hit("Ada", 1)], [wrong] * RESTARTS)
+
+    for asked in (fetched, handled):
+        assert type(asked.error) is spry.StorageError
+        assert "Player out of the order of their ids" in str(asked.error)
 
 
 def test_history_emits_as_it_reads() -> None:
