@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, TypeVar
 
-from spry_sqla.base import Awaited, Base, Plain
+from spry_sqla.base import Awaited, Base, Plain, Settings
 from spry_sqla.clock import process_clock, timestamp_of
 from spry_sqla.domain import Domain
 from spry_sqla.identity import actor_id, canonical, digest
@@ -95,6 +95,7 @@ __all__ = [
     "ReadHistory",
     "Resolve",
     "Run",
+    "Settings",
     "SnapshotRecord",
     "SnapshotStore",
     "StoredEvent",

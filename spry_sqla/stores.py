@@ -1,8 +1,9 @@
 """The contract of a storage adapter: four stores, and `Load` and `Append` built from them.
 
-An adapter implements the stores over one unit of work, whose transaction it begins and ends
-itself. An adapter that can do better than the defaults here, such as one statement for all of a
-load, must behave identically. Nothing here knows about events' meaning; that is `replay`'s.
+Each method is given and answers rows of `records`, or parts of them: ids are compared as texts,
+origins and contents are any text, and nothing is ever changed or deleted. An adapter that can do
+better than the defaults here, such as one statement for all of a load, must behave identically.
+Nothing here knows about events' meaning; that is `replay`'s.
 """
 
 from collections.abc import Sequence
@@ -45,51 +46,78 @@ Row = TypeVar("Row", StoredEvent, EventRecord)
 
 
 class KeyTaken(Exception):
-    """A store found a unique key taken; the unit of work is rolled back and answers `Conflict`."""
+    """A unique key that a store was asked to keep is there already: another writer was first.
+
+    Raised by a store's `append` or `link`, or by the unit's `commit`. It needs no text, for it is
+    not shown: the unit is rolled back, and the command decides again or gets ConcurrencyError.
+    """
 
 
 class CommandStore(Protocol):
-    """The causal log of what was done. Unique: id; (idempotency key, origin)."""
+    """The causal log: each command that did something. Unique: id; (idempotency key, origin).
+
+    Commands without a key (None) share no key. Keys are 1 to 255 characters of Unicode, and are
+    compared character by character: case counts, and nothing is normalised.
+    """
 
     def append(self, commands: Sequence[CommandRecord]) -> None:
-        """Add commands. Raises KeyTaken."""
+        """Add commands, at least one. Raises KeyTaken."""
         ...
 
     def with_keys(self, keys: Sequence[str]) -> dict[str, str]:
-        """Of the idempotency keys that were used: key → id of its command, the smallest."""
+        """Of these idempotency keys those that were used: key → id of its command.
+
+        Where several origins have used a key, the smallest id. No keys are asked: no answer.
+        """
         ...
 
     def read(self, ids: Sequence[str]) -> list[CommandRecord]:
-        """The commands of these ids that are there, in any order."""
+        """The commands of these ids that are there, in any order; an unknown id is no error."""
         ...
 
 
 class EventStore(Protocol):
-    """The streams. Unique: id; (actor, origin, sequence)."""
+    """The streams. Unique: id; (actor, origin, sequence).
+
+    A stream is what one origin has written of one actor. This origin's are written in the order of
+    sequences, from 1, without a hole. Those of other origins come from beside and in any order, so
+    a sequence may be missing, or come later than greater ones.
+    """
 
     def append(self, events: Sequence[EventRecord]) -> None:
-        """Add events; they share one transaction number. Raises KeyTaken."""
+        """Add events, at least one, of one or several actors. Raises KeyTaken."""
         ...
 
     def head(self, actor_id: str, origin: str) -> Head:
-        """The newest event of an actor, where all that it has are of this origin."""
+        """The newest event of an actor, where all that it has are of this origin.
+
+        That is `Head(id, sequence, True)` of the greatest sequence; `Head(None, 0, True)` where the
+        actor has no events; `Head(None, 0, False)` where any are of another origin.
+        """
         ...
 
     def run(
         self, actor_id: str, origin: str, sequence: int, limit: int
     ) -> Sequence[tuple[str, str]]:
-        """(tag, content) of at most `limit` events of one origin after a sequence.
+        """(tag, content) of the next `limit` events of a stream, in the order of sequences.
 
-        Those that had seen other origins are left out.
+        Next are those of greater sequences than `sequence`; the tag is `tag_of` type and version.
+        Those that had seen other origins (`seen` is not None) are left out, whether or not others
+        take their places: it is asked for exactly as many as there are, and what lacks any is not
+        used. `limit` may be 0.
         """
         ...
 
     def origins(self, actor_id: str) -> list[str]:
-        """The origins that have events of this actor."""
+        """The origins that have events of this actor, each once, in any order."""
         ...
 
     def after(self, actor_id: str, origin: str, sequence: int, limit: int) -> list[StoredEvent]:
-        """At most `limit` events of one origin after a sequence, in the order of sequences."""
+        """The next `limit` events of a stream, in the order of sequences.
+
+        Next are those of greater sequences than `sequence`, which need not be there itself. Fewer
+        than `limit` says that no more are there.
+        """
         ...
 
     def rows_after(
@@ -100,28 +128,30 @@ class EventStore(Protocol):
 
 
 class MapStore(Protocol):
-    """Identifiers to actors, and links between actors. Unique: id; (digest, origin)."""
+    """Identifiers to actors, and links between actors. Unique: id; (digest, origin) of mappings."""
 
     def append(self, mappings: Sequence[MappingRecord]) -> None:
-        """Add mappings. Raises KeyTaken."""
+        """Add mappings, at least one. Raises KeyTaken."""
         ...
 
     def link(self, links: Sequence[LinkRecord]) -> None:
-        """Add links. Raises KeyTaken."""
+        """Add links, at least one. Raises KeyTaken."""
         ...
 
     def owners(self, digest: bytes) -> list[tuple[str, str, str]]:
-        """Every (mapping id, actor id, origin) of a digest, in any order."""
+        """(mapping id, actor id, origin) of every mapping of a digest, in any order."""
         ...
 
     def last(self) -> str:
-        """The id of the newest mapping; NO_ID where there is none."""
+        """The greatest id of a mapping; NO_ID where there is none."""
         ...
 
     def page(self, after: str, until: str, limit: int) -> list[tuple[str, str]]:
-        """(id of the first mapping, newest identifiers) of actors, in the order of those ids.
+        """(id of the first mapping, newest identifiers) of the next `limit` actors, in that order.
 
-        Of those whose first mapping is after one id and not after another.
+        An actor's first mapping is that of the smallest id, its newest that of the greatest, even
+        if greater than `until`. Next are the actors whose first mapping is greater than `after` and
+        not greater than `until`. Fewer than `limit` says that no more are there.
         """
         ...
 
@@ -130,7 +160,7 @@ class SnapshotStore(Protocol):
     """States that need not be replayed. Unique: id."""
 
     def append(self, snapshots: Sequence[SnapshotRecord]) -> None:
-        """Add snapshots. Raises KeyTaken."""
+        """Add snapshots, at least one. Raises KeyTaken."""
         ...
 
     def newest(
@@ -141,16 +171,27 @@ class SnapshotStore(Protocol):
         version: int | None,
         until: str | None,
     ) -> StoredSnapshot | None:
-        """The usable snapshot whose last event is greatest, None where there is none.
+        """The usable snapshot whose last event has the greatest id, None where there is none.
 
-        Usable: of this fingerprint, within `version` and `until`, its last event is stored, and it
-        is not divergent: for no origin does the event after its vector sort before its last event.
+        Of several with that last event, the one with the greatest id. Usable is one
+
+        - of this actor and this fingerprint, not another;
+        - of at most this `version`, whose `last_event` is not greater than `until` (None: any);
+        - whose `last_event` is stored: an event of that id is there;
+        - that is not divergent: of no origin (`origins` are all that have events of the actor) the
+          event that follows the snapshot's vector has a smaller id than `last_event`. The vector is
+          JSON; `vector_of` reads it, and takes one that cannot be read for empty.
         """
         ...
 
 
 class Stores(Protocol):
-    """The four stores of one actor type, within one unit of work."""
+    """The four stores of one actor type, within one unit of work.
+
+    What a store was given, the stores of the same unit answer with from then on. A row that was
+    stored never changes, so what was read in a unit that has been committed may be cached for ever;
+    that something is not there, or is the newest, holds for the moment only.
+    """
 
     @property
     def commands(self) -> CommandStore: ...
@@ -163,7 +204,10 @@ class Stores(Protocol):
 
 
 def append(stores: Stores, operation: Append) -> None:
-    """Write all of an append. Raises KeyTaken; the caller then undoes what was written."""
+    """Write all of an append. Raises KeyTaken; the caller then undoes what was written.
+
+    No store is given an empty sequence.
+    """
     if operation.commands:
         stores.commands.append(operation.commands)
     if operation.events:

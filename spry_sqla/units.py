@@ -24,60 +24,81 @@ from spry_sqla.stores import KeyTaken, Stores, append, load_all, read
 class UnitOfWork(Protocol):
     """One transaction: what its stores are given is there for others after `commit`, or never.
 
-    A unit that writes sees no half of another one, and of two that claim one unique key the later
-    one fails, at the latest when it commits.
+    Others see all of a unit or nothing: those that begin after `commit` has returned see it, in
+    every process. Within the unit, what it wrote is read. A later read in a unit sees at least what
+    an earlier one saw. Of two units that claim one unique key the later one fails with KeyTaken,
+    when it claims the key or at the latest when it commits.
+
+    A unit is used and ended in the thread that began it. One that cannot go on after an error
+    raises StorageUnavailable when it is asked to commit.
     """
 
     def stores(self, actor: str) -> Stores:
-        """The four stores of the actor type of this stored name."""
+        """The four stores of the actor type of this stored name.
+
+        The name need not have been used before: its stores are then empty. Asked for often, so it
+        should cost little.
+        """
         ...
 
     def nested(self) -> "UnitOfWork":
-        """A unit within this one, a savepoint: rolled back, it leaves this one as it was."""
+        """A unit within this one, a savepoint: rolled back, it leaves this one as it was.
+
+        Asked of units that write. This one is not used until the nested one has ended, and what
+        that commits is kept if this one commits.
+        """
         ...
 
     def commit(self) -> None:
         """Keep all of it, as safe as the backend keeps anything. The unit has then ended.
 
-        Raises KeyTaken when another unit took a key first, and StorageUnavailable when it is not
-        known whether it was kept; either way the unit has ended.
+        Raises KeyTaken when another unit took a key first, StorageUnavailable when it is not known
+        whether it was kept, StorageFailure when the backend refused and nothing was; whichever, the
+        unit has ended, and is not rolled back.
         """
         ...
 
     def rollback(self) -> None:
-        """Undo all of it. The unit has then ended."""
+        """Undo all of it, or find it undone; raises nothing. The unit has then ended."""
         ...
 
 
 class Adapter(ABC):
-    """Somewhere to keep records. Threads may share one.
+    """Somewhere to keep records. Threads may share one, each with units of its own.
 
-    Its storages are `AdapterStorage` and `AsyncAdapterStorage`. What a subclass does not know how
-    to handle it lets through as it is, but for errors of its backend, which it raises as
-    StorageUnavailable (out of reach, stayed locked) or StorageFailure (refused the work).
+    Its storages are `AdapterStorage` and `AsyncAdapterStorage`, which calls it in worker threads.
+    Errors of its backend an adapter raises, from wherever they come, as one of two: as
+    StorageUnavailable what may pass (out of reach, stayed locked, broke), which is tried again, and
+    as StorageFailure what will not (a full disk, no privilege). Other exceptions reach the
+    application as they are.
     """
 
     @abstractmethod
     def begin(self, *, write: bool) -> UnitOfWork:
-        """Begin a unit of work. One that does not `write` sees one moment of the data, or later.
+        """Begin a unit of work. One that does not `write` is given nothing to keep.
 
-        Raises StorageUnavailable, which is not tried again, and then nothing has begun.
+        It may wait until others end; for those of this process not for ever, for they may wait for
+        it. Raises StorageUnavailable, which here is not tried again, and StorageFailure; nothing
+        has then begun.
         """
 
     def check(self) -> None:
         """See that the backend is there and can be used; a storage asks when it is made.
 
-        Raises StorageUnavailable, TablesMissing, TablesOutdated. A unit of work can be begun where
-        nothing else is said.
+        Raises StorageUnavailable, StorageFailure, TablesMissing, TablesOutdated. A unit of work can
+        be begun where nothing else is said.
         """
         self.begin(write=False).rollback()
 
     def load(self, unit: UnitOfWork, operation: Load) -> Loading:
-        """Answer a load, in a unit that need not write. Override it where fewer steps do."""
+        """Answer a load, in a unit that need not write. Override it where fewer steps do.
+
+        `load_all`, of `unit.stores(operation.actor)`, is what it must be equal to.
+        """
         return load_all(unit.stores(operation.actor), operation)
 
     def append(self, unit: UnitOfWork, operation: Append) -> None:
-        """Write all of an append. Override it where fewer steps do.
+        """Write all of an append, in a unit that writes. Override it where fewer steps do.
 
         Raises KeyTaken, or anything else; the unit is then rolled back.
         """

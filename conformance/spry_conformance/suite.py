@@ -10,7 +10,7 @@ from spry_conformance.properties import PROPERTIES, Property
 class Conformance:
     """Inherit it, and give the fixture `adapter`; pytest then tries every property on it."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def adapter(self) -> Adapter:
         """The adapter to try."""
         raise NotImplementedError("define a fixture `adapter` that gives an Adapter")
