@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from tests.examples.server import ROOT, Server, environment
 from tests.faults.locks import outside, pids
 from tests.faults.waiting import LONG, until
+from tests.processes import SECONDS
 
 PROJECT = ROOT / "docs" / "examples" / "box-office"
 
@@ -38,7 +39,7 @@ class Office:
         """Run the `alembic` command, as a user does; what it printed."""
         done = subprocess.run(
             ["alembic", *arguments], cwd=PROJECT, env=environment(DATABASE_URL=self._url),
-            capture_output=True, text=True, check=False, timeout=120,
+            capture_output=True, text=True, check=False, timeout=SECONDS,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
