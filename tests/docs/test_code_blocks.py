@@ -1,11 +1,14 @@
-"""Every Python block of the README and the docs runs as it stands.
+"""Every Python block of the READMEs and the docs runs as it stands.
 
 The blocks of a file run in order, in one namespace and in an empty folder; those of an example's
 README in a copy of the example. A comment above a block says what it wants:
 
 - `<!-- needs: postgres_url -->` gives it that fixture under its name,
-- `<!-- file: shop.py -->` makes it a file of that name,
-- `<!-- run -->` runs a block of shell commands,
+- `<!-- file: shop.py -->` makes it a file of that name, `<!-- more of: shop.py -->` its next part,
+- `<!-- run -->` runs a block of shell commands, `<!-- run: fails -->` one that must fail,
+- `<!-- prints -->`, above a block of text, compares its lines with what was printed by those
+  commands; at a line that is only `…` there may be others. Of what the conformance kit has drawn
+  only the form is compared,
 - `<!-- serve -->` starts a server by a command of uvicorn, for the blocks that follow; where they
   say 127.0.0.1:8000, they reach the port that it has.
 """
@@ -31,10 +34,14 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 USUAL_URL = "http://127.0.0.1:8000"
 BLOCK = re.compile(
-    r"(?:<!-- needs: (?P<needs>[\w, ]+) -->\n+)?(?:<!-- file: (?P<file>[\w.]+) -->\n+)?"
-    r"^```python\n(?P<code>.*?)^```$|<!-- (?P<how>run|serve) -->\n+^```sh\n(?P<shell>.*?)^```$",
+    r"(?:<!-- needs: (?P<needs>[\w, ]+) -->\n+)?"
+    r"(?:<!-- (?P<part>file|more of): (?P<file>[\w.]+) -->\n+)?"
+    r"^```python\n(?P<code>.*?)^```$"
+    r"|<!-- (?P<how>run|run: fails|serve) -->\n+^```sh\n(?P<shell>.*?)^```$"
+    r"(?:\n+<!-- prints -->\n+^```text\n(?P<prints>.*?)^```$)?",
     re.MULTILINE | re.DOTALL,
 )
+DRAWN = re.compile(r"(seen: |  +\d+\. ).*")
 
 
 @dataclass(frozen=True)
@@ -46,20 +53,33 @@ class Block:
     needs: tuple[str, ...]
     file: str | None
     how: str | None
-    """"run" or "serve" for commands of a shell."""
+    """"file", "more of", or for commands of a shell "run", "run: fails", "serve"."""
+    prints: str
 
 
 def pages() -> list[Path]:
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+    readmes = [ROOT / "README.md", ROOT / "conformance/README.md"]
+    return [*readmes, *sorted((ROOT / "docs").glob("**/*.md"))]
 
 
 def blocks_of(page: Path) -> Iterator[Block]:
     text = page.read_text()
     for found in BLOCK.finditer(text):
         needs = tuple(name.strip() for name in (found["needs"] or "").split(",") if name.strip())
-        code = found["code"] or found["shell"]
-        line = text[: found.end() - len(code) - len("```")].count("\n") + 1
-        yield Block(line, code, needs, found["file"], found["how"])
+        kind = "code" if found["shell"] is None else "shell"
+        line = text.count("\n", 0, found.start(kind)) + 1
+        how = found["how"] or found["part"]
+        yield Block(line, found[kind], needs, found["file"], how, found["prints"] or "")
+
+
+def files_of(page: Path) -> dict[str, str]:
+    """The files that a page makes, in full."""
+    files: dict[str, str] = {}
+    for block in blocks_of(page):
+        if block.file is not None:
+            before = files[block.file] if block.how == "more of" else ""
+            files[block.file] = before + block.code
+    return files
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -87,16 +107,17 @@ def test_of_the_blocks_of_a_page_in_order(
             names.update((need, request.getfixturevalue(need)) for need in block.needs)
             if block.how == "serve":
                 url = stack.enter_context(serving(block.code, tmp_path))
-            elif block.how == "run":
-                _run(block.code)
+            elif block.how in {"run", "run: fails"}:
+                _run(block)
             elif block.file is not None:
-                Path(block.file).write_text(block.code)
+                with Path(block.file).open("a" if block.how == "more of" else "w") as file:
+                    file.write(block.code)
             else:
                 tree = ast.parse(block.code.replace(USUAL_URL, url), str(page))
                 ast.increment_lineno(tree, block.line - 1)
                 exec(compile(tree, str(page), "exec"), names)
 
-    written = [block.file.removesuffix(".py") for block in blocks_of(page) if block.file]
+    written = [name.removesuffix(".py") for name in files_of(page)]
     imported = [vars(sys.modules.pop(name)) for name in written if name in sys.modules]
     for variables in [names, *imported]:
         for value in variables.values():
@@ -114,17 +135,33 @@ def serving(command: str, folder: Path) -> Iterator[str]:
         server.stop()
 
 
-def _run(commands: str) -> None:
+def _run(block: Block) -> None:
     """As a user's shell does, in which the environment of this Python is active."""
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
+        ["bash", "-euo", "pipefail", "-c", block.code],
         env=environment(),
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=600,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    printed = done.stdout + done.stderr
+    assert (done.returncode != 0) is (block.how == "run: fails"), printed
+    lines = iter(map(_form, printed.splitlines()))
+    adjacent = False
+    for expected in map(_form, block.prints.splitlines()):
+        if expected == "…":
+            adjacent = False
+            continue
+        found = next(lines, None)
+        while not adjacent and found not in {expected, None}:
+            found = next(lines, None)
+        assert found == expected, printed
+        adjacent = True
+
+
+def _form(line: str) -> str:
+    return DRAWN.sub(r"\1", line)
 
 
 def test_the_first_example_of_the_readme_is_among_them() -> None:

@@ -10,6 +10,7 @@ from spry_conformance.steps.replay import (
     Elsewhere,
     Forge,
     FreshProcess,
+    Long,
     Look,
     Lose,
 )
@@ -52,6 +53,7 @@ Step = (
     | Elsewhere
     | Arrive
     | Crowd
+    | Long
     | FreshProcess
     | Overtaken
     | Put
@@ -82,6 +84,7 @@ __all__ = [
     "InTurns",
     "Jot",
     "KeptElsewhere",
+    "Long",
     "Look",
     "Lose",
     "MapDigest",

@@ -116,12 +116,23 @@ class Arrive:
 
 @dataclass(frozen=True)
 class Crowd:
-    """There are so many other actors, each with a few events."""
+    """So many other actors come, each with two events."""
 
     actors: int
 
     def __str__(self) -> str:
         return f"{self.actors} other actors come"
+
+
+@dataclass(frozen=True)
+class Long:
+    """An account gets so many events, in one append."""
+
+    owner: str
+    events: int
+
+    def __str__(self) -> str:
+        return f"owner={self.owner!r} gets {self.events} events at once"
 
 
 @dataclass(frozen=True)
