@@ -20,6 +20,7 @@ class TestLmdb(Conformance):
             reset=lambda: file.unlink(missing_ok=True),
             capabilities=CLAIMS,
             work=lambda storage: storage.adapter.reads,
+            name="lmdb",
         )
 
 
@@ -34,4 +35,5 @@ class TestLmdbAwaited(Conformance):
             close=lambda storage: lmdb.close(),
             capabilities={*CLAIMS, "async"},
             work=lambda storage: lmdb.reads,
+            name="lmdb, awaited",
         )

@@ -5,18 +5,10 @@ Run as a module it writes them anew: `python -m tests.docs.properties`
 
 from pathlib import Path
 
-from spry_conformance import CAPABILITIES, PROPERTIES
+from spry_conformance import CAPABILITIES
+from spry_conformance.cli import as_markdown
 
 PAGE = Path(__file__).parents[2] / "docs/conformance.md"
-
-
-def properties() -> str:
-    """A row for each property: what is promised, and the claims without which it is not tried."""
-    rows = [
-        f"| {each.title} | {each.promise} | {', '.join(sorted(each.needs)) or 'always'} |"
-        for each in PROPERTIES
-    ]
-    return "\n".join(["| property | promise | tried where claimed |", "|---|---|---|", *rows])
 
 
 def capabilities() -> str:
@@ -27,7 +19,8 @@ def capabilities() -> str:
 
 def brought_up_to_date(page: str) -> str:
     """The page with the tables that it should have between its marks."""
-    for name, table in {"properties": properties(), "capabilities": capabilities()}.items():
+    tables = {"properties": as_markdown().strip(), "capabilities": capabilities()}
+    for name, table in tables.items():
         before, begin, rest = page.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- end of {name} -->\n")
         assert begin, f"{PAGE.name} has no table of {name}"
