@@ -6,6 +6,7 @@ they found comes to the controller, which reports, with each test's own report.
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,10 +14,12 @@ import pytest
 from spry_conformance.adapter import Adapter
 from spry_conformance.properties import Property
 from spry_conformance.report import Line, checked, line_of, to_text, write
-from spry_conformance.runner import PROFILES, Verdict, run
+from spry_conformance.runner import PROFILES, Verdict, run, seed_of
 
 _FOUND = "conformance"
-_lines = pytest.StashKey[list[Line]]()
+_REPORTS = "--conformance-report"
+_SEED = "conformance_seed"
+_seed = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--conformance-seed", type=int, default=None, help="draw the same histories as then"
     )
     group.addoption(
-        "--conformance-report",
+        _REPORTS,
         action="append",
         default=[],
         metavar="FILE",
@@ -41,13 +44,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin without results. Raises UsageError for a report that cannot be written."""
-    config.stash[_lines] = []
-    for name in config.getoption("--conformance-report"):
-        try:
-            checked(Path(name))
-        except ValueError as error:
-            raise pytest.UsageError(f"--conformance-report: {error}") from None
+    """Choose the seed; collect what is found, but in a worker of pytest-xdist.
+
+    Raises UsageError for a report of a form that there is none of.
+    """
+    told: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if told is not None:
+        config.stash[_seed] = told[_SEED]
+        return
+    config.stash[_seed] = seed_of(config.getoption("--conformance-seed"))
+    paths = [config.invocation_params.dir / name for name in config.getoption(_REPORTS)]
+    try:
+        config.pluginmanager.register(_Collector([checked(path) for path in paths]), _FOUND)
+    except ValueError as error:
+        raise pytest.UsageError(f"{_REPORTS}: {error}") from None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist the seed, so that one repeats what all have tried."""
+    node.workerinput[_SEED] = node.config.stash[_seed]
 
 
 def try_property(request: pytest.FixtureRequest, property: Property, adapter: Adapter) -> None:
@@ -57,11 +73,11 @@ def try_property(request: pytest.FixtureRequest, property: Property, adapter: Ad
         property,
         adapter,
         profile=config.getoption("--conformance-profile"),
-        with_seed=config.getoption("--conformance-seed"),
+        with_seed=config.stash[_seed],
         database=Path(config.rootpath) / ".hypothesis" / "conformance",
     )
-    found = msgspec.json.encode(line_of(outcome)).decode()
-    request.node.user_properties.append((_FOUND, found))
+    line = line_of(outcome, request.node.nodeid.partition("[")[0].rpartition("::")[0])
+    request.node.user_properties.append((_FOUND, msgspec.json.encode(line).decode()))
     match outcome.verdict:
         case Verdict.NOT_CLAIMED:
             pytest.skip(f"not claimed: {', '.join(outcome.lacking)}")
@@ -70,35 +86,41 @@ def try_property(request: pytest.FixtureRequest, property: Property, adapter: Ad
 
 
 class _Collector:
-    """Takes what was found out of the tests' reports."""
+    """Takes what was found out of the tests' reports, and reports all of it at the end."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+        self._lines: dict[tuple[str, str, str], Line] = {}
+        self._told: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            self._config.stash[_lines] += [
-                msgspec.json.decode(str(found), type=Line)
-                for name, found in report.user_properties
-                if name == _FOUND
-            ]
+        if report.when != "call":
+            return
+        for name, found in report.user_properties:
+            if name == _FOUND:
+                line = msgspec.json.decode(str(found), type=Line)
+                # A test that was run again has more than one.
+                self._lines[line.where, line.adapter, line.number] = line
 
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        for path in self._paths:
+            if not self._lines:
+                self._told.append(f"no property was tried, and {path} is not written")
+                continue
+            try:
+                write(path, list(self._lines.values()))
+            except OSError as error:
+                self._told.append(f"{path} cannot be written: {error.strerror}")
+                session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+            else:
+                self._told.append(f"report: {path}")
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Collect, but for a worker of pytest-xdist: its controller does."""
-    if not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(_Collector(session.config))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table, and write the reports that were asked for."""
-    config = terminalreporter.config
-    lines = config.stash[_lines]
-    if not lines:
-        return
-    terminalreporter.section("conformance")
-    width = shutil.get_terminal_size((100, 24)).columns
-    terminalreporter.write(to_text(lines, width, color=config.get_terminal_writer().hasmarkup))
-    for name in config.getoption("--conformance-report"):
-        write(Path(name), lines)
-        terminalreporter.write_line(f"report: {name}")
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._lines and not self._told:
+            return
+        terminalreporter.section("conformance")
+        width = shutil.get_terminal_size((100, 24)).columns
+        color = terminalreporter.config.get_terminal_writer().hasmarkup
+        terminalreporter.write(to_text(list(self._lines.values()), width, color=color))
+        for each in self._told:
+            terminalreporter.write_line(each)

@@ -1,7 +1,7 @@
 """What was found, as a table for the terminal, as JSON, and as one page of HTML.
 
 A line is one property on one adapter. Each form says what was tried, and never calls passed what
-was not.
+was not: what was not reached is not there, and what was left out of a property is named.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from spry_conformance.runner import Outcome
 
@@ -22,8 +23,10 @@ FORMS = (".html", ".json")
 class Line(msgspec.Struct, frozen=True):
     """How one property fared on one adapter.
 
-    `verdict` is "passed", "failed" or "not claimed"; `lacking` are the capabilities that were not
-    claimed. Of a failure: `seen`, `steps` (a sentence each) and `history` (the JSON to replay).
+    `where` tells adapters of one name apart: the class that tried it. `verdict` is "passed",
+    "failed" or "not claimed"; `lacking` are the capabilities that were not claimed, for want of
+    which all of the property was not tried, or a part of it. Of a failure: `seen`, `steps` (a
+    sentence each), `history` (the JSON to replay) and `trace`.
     """
 
     number: str
@@ -38,9 +41,11 @@ class Line(msgspec.Struct, frozen=True):
     seen: str = ""
     steps: tuple[str, ...] = ()
     history: str = ""
+    trace: str = ""
+    where: str = ""
 
 
-def line_of(outcome: Outcome) -> Line:
+def line_of(outcome: Outcome, where: str = "") -> Line:
     """The line of an outcome."""
     tried, history = outcome.property, outcome.history
     return Line(
@@ -53,10 +58,17 @@ def line_of(outcome: Outcome) -> Line:
         round(outcome.seconds, 3),
         outcome.seed,
         outcome.lacking,
-        outcome.seen,
-        () if history is None else tuple(map(str, history.steps)),
-        "" if history is None else history.to_json(),
+        _writable(outcome.seen),
+        () if history is None else tuple(_writable(str(step)) for step in history.steps),
+        "" if history is None else _writable(history.to_json()),
+        _writable(outcome.trace),
+        where,
     )
+
+
+def _writable(text: str) -> str:
+    """Text that UTF-8 can hold: a lone surrogate is written as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def write(path: Path, lines: Sequence[Line]) -> None:
@@ -86,23 +98,24 @@ def to_text(lines: Sequence[Line], width: int, *, color: bool = False) -> str:
     with console.capture() as captured:
         for adapter, of_adapter in _by_adapter(lines):
             console.print(table(adapter, of_adapter))
-            console.print(_sum(of_adapter))
+            console.print(_sum(of_adapter), markup=False)
     return captured.get()
 
 
 def table(adapter: str, lines: Iterable[Line]) -> Table:
     """The table of one adapter."""
-    made = Table(title=f"conformance of {adapter}", title_justify="left", expand=True)
+    made = Table(title=Text(f"conformance of {adapter}"), title_justify="left", expand=True)
     made.add_column("property", no_wrap=True)
     made.add_column("promise", ratio=1)
-    made.add_column("verdict", no_wrap=True)
+    made.add_column("verdict")
     made.add_column("tried", justify="right")
     made.add_column("s", justify="right")
     for line in lines:
+        seen = f"\nseen: {line.seen}" if line.verdict == "failed" else ""
         made.add_row(
             f"{line.number} {line.name}",
-            line.promise if line.verdict != "failed" else f"{line.promise}\nseen: {line.seen}",
-            f"[{_COLORS[line.verdict]}]{_told(line)}[/]",
+            Text(line.promise + seen),
+            Text(_told(line), _COLORS[line.verdict]),
             str(line.tried or ""),
             f"{line.seconds:.1f}" if line.tried else "",
         )
@@ -113,7 +126,10 @@ _COLORS = {"passed": "green", "failed": "bold red", "not claimed": "yellow"}
 
 
 def _told(line: Line) -> str:
-    return line.verdict + (f" ({', '.join(line.lacking)})" if line.lacking else "")
+    if not line.lacking:
+        return line.verdict
+    without = "" if line.verdict == "not claimed" else "without "
+    return f"{line.verdict} ({without}{', '.join(line.lacking)})"
 
 
 def _sum(lines: Sequence[Line]) -> str:
@@ -123,9 +139,10 @@ def _sum(lines: Sequence[Line]) -> str:
 
 
 def _by_adapter(lines: Sequence[Line]) -> Iterable[tuple[str, list[Line]]]:
-    for adapter in dict.fromkeys(line.adapter for line in lines):
-        of_adapter = [line for line in lines if line.adapter == adapter]
-        yield adapter, sorted(of_adapter, key=lambda line: line.number)
+    for adapter, where in dict.fromkeys((line.adapter, line.where) for line in lines):
+        of_adapter = [line for line in lines if (line.adapter, line.where) == (adapter, where)]
+        title = f"{adapter} ({where})" if where else adapter
+        yield title, sorted(of_adapter, key=lambda line: line.number)
 
 
 def _made() -> str:
@@ -162,16 +179,18 @@ def _row(line: Line) -> str:
         *(f"<td class=number>{each}" for each in tried),
     ]
     if line.verdict == "failed":
-        steps = "".join(f"<li>{escape(step)}" for step in line.steps)
+        steps = "".join(f"<li class=step>{escape(step)}" for step in line.steps)
         row += [
             f"<tr class={kind}><td colspan=6><p>{escape(line.seen)}</p><ol>{steps}</ol>",
             f"<pre>{escape(line.history)}</pre>",
+            f"<details><summary>trace</summary><pre>{escape(line.trace)}</pre></details>",
         ]
     return "\n".join([*row, "</tr>"])
 
 
 _HEAD = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Conformance</title>
+<html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>Conformance</title>
 <style>
   body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem }
   table { border-collapse: collapse; width: 100% }
@@ -182,6 +201,7 @@ _HEAD = """<!doctype html>
   .failed td { background: #fff1f0 }
   .failed td:nth-child(3) { color: #b91c1c; font-weight: bold }
   .not-claimed td { color: #777 }
+  .step { white-space: pre-wrap }
   pre { overflow-x: auto; white-space: pre-wrap; word-break: break-all; background: #f6f6f6;
         padding: .6rem }
 </style>

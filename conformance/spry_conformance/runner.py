@@ -37,7 +37,8 @@ class Outcome:
 
     `tried` counts histories, `seconds` what they took. Of a failure: `seen` says what was not as
     promised, `history` is the smallest that shows it, `trace` where the error came from. `lacking`
-    are the capabilities that are not claimed.
+    are capabilities that are not claimed: needed ones, or, of what was tried, ones that would have
+    made it try more.
     """
 
     property: Property
@@ -93,9 +94,10 @@ def run(
 
     What goes wrong is in the outcome; raised is KeyError for an unknown profile.
     """
-    lacking = tuple(adapter.lacks(property.needs))
+    lacking = tuple(adapter.lacks(sorted(property.needs)))
     if lacking:
         return Outcome(property, adapter.name, Verdict.NOT_CLAIMED, lacking=lacking)
+    without = tuple(adapter.lacks(sorted(property.uses)))
     started, seeded = time.perf_counter(), seed_of(with_seed)
     tried, failed = 0, History(property.number, ())
     wrong: BaseException | None = None
@@ -134,9 +136,10 @@ def run(
             seen(wrong or error) + NOT_EACH_TIME * isinstance(error, Flaky),
             failed,
             "".join(format_exception(error)),
+            without,
         )
     seconds = time.perf_counter() - started
-    return Outcome(property, adapter.name, Verdict.PASSED, tried, seconds, seeded)
+    return Outcome(property, adapter.name, Verdict.PASSED, tried, seconds, seeded, lacking=without)
 
 
 def play(property: Property, adapter: Adapter, history: History) -> None:

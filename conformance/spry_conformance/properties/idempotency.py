@@ -70,6 +70,7 @@ ONCE = long_histories(
     "A command that comes again with its key runs once and answers the same, whenever it comes.",
     steps=ONCE,
     tries=20,
+    uses={"concurrent"},
 )
 def same_key_runs_once(lab: Lab, steps: tuple[Any, ...]) -> None:
     _play(lab, steps)
@@ -114,6 +115,7 @@ OTHER_CONTENT = long_histories(
     "A key that comes again with another command of its actor type is an error: nothing is stored.",
     steps=OTHER_CONTENT,
     tries=20,
+    uses={"concurrent"},
 )
 def other_content_is_refused(lab: Lab, steps: tuple[Any, ...]) -> None:
     _play(lab, steps)
@@ -158,6 +160,7 @@ BATCHES = long_histories(
     "Commands handled together come to what one by one they come to, and all are stored or none.",
     steps=BATCHES,
     tries=20,
+    uses={"concurrent"},
 )
 def a_batch_is_one_by_one(lab: Lab, steps: tuple[Any, ...]) -> None:
     _play(lab, steps)

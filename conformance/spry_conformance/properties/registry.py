@@ -19,7 +19,8 @@ class Property:
 
     `check` raises where the promise is broken: Broken, or whatever went wrong. `tries` is how many
     histories the default profile draws; `needs` are capabilities, without which it is not tried.
-    `own` gives histories of the author's own domain, which are tried beside the others.
+    What it tries only where that is claimed, it `uses`. `own` gives histories of the author's own
+    domain, which are tried beside the others.
     """
 
     number: str
@@ -30,6 +31,7 @@ class Property:
     check: Check = field(repr=False)
     needs: frozenset[str]
     tries: int
+    uses: frozenset[str] = frozenset()
     own: Callable[[Own], st.SearchStrategy[tuple[Step, ...]]] | None = field(
         default=None, repr=False
     )
@@ -62,6 +64,7 @@ def promise(
     *,
     steps: st.SearchStrategy[tuple[Step, ...]],
     needs: Iterable[str] = (),
+    uses: Iterable[str] = (),
     tries: int = 20,
     own: Callable[[Own], st.SearchStrategy[tuple[Step, ...]]] | None = None,
 ) -> Callable[[Check], Check]:
@@ -71,7 +74,16 @@ def promise(
         assert number not in _all, f"{number} is there twice"
         group = check.__module__.rpartition(".")[2]
         _all[number] = Property(
-            number, name, sentence, group, steps, check, frozenset(needs), tries, own
+            number,
+            name,
+            sentence,
+            group,
+            steps,
+            check,
+            frozenset(needs),
+            tries,
+            frozenset(uses),
+            own,
         )
         return check
 

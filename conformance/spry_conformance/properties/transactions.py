@@ -116,6 +116,7 @@ def _steps(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     ),
     needs={"transactions"},
     tries=25,
+    uses={"concurrent", "joinable"},
 )
 def a_transaction_is_whole(lab: Lab, steps: tuple[Any, ...]) -> None:
     world = World()
@@ -241,6 +242,7 @@ cancelled = st.one_of(
     steps=long_histories(handles, cancelled, cancelled, cancelled, most=20),
     needs={"async"},
     tries=20,
+    uses={"transactions"},
 )
 def a_cancelled_task_leaves_nothing_half_done(lab: Lab, steps: tuple[Any, ...]) -> None:
     world = World()
