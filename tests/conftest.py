@@ -59,7 +59,7 @@ USUAL = ("memory", "sqlite", "postgresql")
 
 LONG = (
     *("faults/test_busy_sqlite", "faults/test_cancellation", "faults/test_two_writers"),
-    *("schema/test_tables", "schema/test_triggers", "demo/test_demo", "demo/test_wheel"),
+    *("pools/", "schema/test_tables", "schema/test_triggers", "demo/test_demo", "demo/test_wheel"),
 )
 """What takes longer than a usual run may, of twenty minutes on two slow cores."""
 

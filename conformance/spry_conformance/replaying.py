@@ -5,9 +5,10 @@ from typing import Any
 
 import spry_sqla as spry
 from spry_conformance.adapter import Adapter
-from spry_conformance.history import Fetch, Handle, HandleMany, History
+from spry_conformance.history import History
 from spry_conformance.lab import Lab
 from spry_conformance.properties import Property
+from spry_conformance.steps import Fetch, Handle, HandleMany
 
 Tell = Callable[[str], object]
 

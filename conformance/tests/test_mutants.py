@@ -5,6 +5,8 @@ import pytest
 from mutants import MUTANTS, Mutant, in_memory
 from spry_conformance import PROPERTIES, Property, Verdict, run
 
+pytestmark = pytest.mark.thorough
+
 OF = {each.number: each for each in PROPERTIES}
 TITLES = [each.title for each in PROPERTIES]
 
