@@ -58,8 +58,10 @@ USUAL = ("memory", "sqlite", "postgresql")
 """One of each kind."""
 
 LONG = (
-    *("faults/test_busy_sqlite", "faults/test_cancellation", "faults/test_two_writers"),
-    *("pools/", "schema/test_tables", "schema/test_triggers", "demo/test_demo", "demo/test_wheel"),
+    *("tests/faults/test_busy_sqlite", "tests/faults/test_cancellation"),
+    *("tests/faults/test_two_writers", "tests/pools/", "tests/schema/test_tables"),
+    *("tests/schema/test_triggers", "tests/demo/test_demo", "tests/demo/test_wheel"),
+    *("conformance/examples/", "conformance/tests/test_wheel"),
 )
 """What takes longer than a usual run may, of twenty minutes on two slow cores."""
 
@@ -89,8 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_thorough(item: pytest.Item) -> bool:
-    tests = Path(__file__).parent
-    here = item.path.relative_to(tests).as_posix() if item.path.is_relative_to(tests) else ""
+    here = item.path.relative_to(Path(__file__).parents[1]).as_posix()
     return here.startswith(LONG) or item.get_closest_marker("thorough") is not None
 
 

@@ -37,7 +37,7 @@ T = TypeVar("T")
 SECONDS = 60.0
 """How long what is done at once may take at most."""
 
-SWITCHES = 1e-6
+SWITCHES = 1e-5
 """Seconds after which Python lets another thread go on: so short that threads meet."""
 
 

@@ -57,6 +57,11 @@ class Block:
     prints: str
 
 
+LONG = pytest.mark.thorough
+KIT = ("adapters.md", "conformance.md")
+"""Pages that run the kit, over and over."""
+
+
 def pages() -> list[Path]:
     readmes = [ROOT / "README.md", ROOT / "conformance/README.md"]
     return [*readmes, *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -82,7 +87,14 @@ def files_of(page: Path) -> dict[str, str]:
     return files
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=LONG if page.name in KIT or "conformance" in page.parts else ())
+        for page in pages()
+    ],
+    ids=[str(page.relative_to(ROOT)) for page in pages()],
+)
 def test_of_the_blocks_of_a_page_in_order(
     page: Path,
     tmp_path: Path,

@@ -1,5 +1,6 @@
 """Several writers at once: each append is whole, and one after another."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
@@ -11,7 +12,15 @@ from hypothesis import strategies as st
 
 import spry_sqla as spry
 from spry_conformance.by_hand import events_of, ids_of, known_of, records_of
-from spry_conformance.domain import Account, AnyCommand, Deposit, Open, Withdraw
+from spry_conformance.domain import (
+    Account,
+    AnyCommand,
+    Deposit,
+    Hesitate,
+    Open,
+    Withdraw,
+    meanwhile,
+)
 from spry_conformance.lab import Broken, Call, Lab, expect
 from spry_conformance.ledger import read_ledger
 from spry_conformance.linearizability import NEVER, Explanation, Timed, explain
@@ -24,7 +33,7 @@ from spry_sqla.adapters import Append, Appended, Conflict, Unavailable
 ACCOUNTS = ("Ada", "Bob")
 ATTEMPTS = 10
 
-owners = st.sampled_from(ACCOUNTS)
+owners = st.sampled_from(["Ada", "Ada", "Ada", "Bob"])
 
 
 # Races --------------------------------------------------------------------------------------------
@@ -107,6 +116,7 @@ commands = st.one_of(
     st.builds(Open, owners),
     st.builds(Deposit, owners, st.lists(st.just(0), min_size=1, max_size=5).map(tuple)),
     st.builds(Withdraw, owners, st.sampled_from([1, 300])),
+    st.builds(Hesitate, owners, st.just(0)),
 )
 works = st.one_of(
     st.builds(Handle, commands),
@@ -116,7 +126,20 @@ works = st.one_of(
     st.builds(Fetch, owners),
 )
 programs = st.lists(st.lists(works, min_size=2, max_size=5), min_size=2, max_size=4)
-turns = st.lists(st.tuples(st.integers(0, 1), works), min_size=3, max_size=6)
+meetings = st.one_of(
+    st.builds(Fetch, st.just("Ada")),
+    st.builds(Handle, st.builds(Deposit, st.just("Ada"), st.just((0,)))),
+    st.builds(Handle, st.builds(Withdraw, st.just("Ada"), st.sampled_from([1, 300]))),
+)
+# At last one has read, another writes, and the first one reads again: it must see what is new.
+turns = st.lists(st.tuples(st.sampled_from([0, 1]), meetings), max_size=5).map(
+    lambda drawn: (
+        *drawn,
+        (0, Fetch("Ada")),
+        (1, Handle(Deposit("Ada", (0,)))),
+        (0, Fetch("Ada")),
+    )
+)
 
 
 def numbered(
@@ -129,6 +152,8 @@ def numbered(
         match command:
             case Deposit(owner, some):
                 return Deposit(owner, tuple(next(amounts) for _ in some))
+            case Hesitate(owner):
+                return Hesitate(owner, next(amounts))
         return command
 
     def number_in(step: Any) -> Any:
@@ -182,7 +207,7 @@ class State:
     "has seen one call after another.",
     steps=st.builds(numbered, turns, programs),
     needs={"concurrent"},
-    tries=40,
+    tries=30,
 )
 def what_is_done_at_once_is_as_one_by_one(lab: Lab, steps: tuple[Any, ...]) -> None:
     calls: list[Call] = []
@@ -191,7 +216,11 @@ def what_is_done_at_once_is_as_one_by_one(lab: Lab, steps: tuple[Any, ...]) -> N
             case InTurns():
                 calls += _later(calls, lab.in_turns(step))
             case AtOnce():
-                calls += _later(calls, lab.at_once(step))
+                meanwhile(_let_others_go_on)
+                try:
+                    calls += _later(calls, lab.at_once(step))
+                finally:
+                    meanwhile(None)
     lab.reopen()
     _expect_reported(lab, calls)
     fetches = tuple((0, Fetch(owner)) for owner in ACCOUNTS)
@@ -200,6 +229,11 @@ def what_is_done_at_once_is_as_one_by_one(lab: Lab, steps: tuple[Any, ...]) -> N
         found = explain(list(_of_account(owner, calls)), State(Model(Account), ()), _after)
         if not found.complete:
             raise Broken(_told(owner, found))
+
+
+def _let_others_go_on() -> None:
+    """While a command decides, in order that others come between."""
+    time.sleep(0)
 
 
 def _later(before: Sequence[Call], calls: Iterable[Call]) -> list[Call]:

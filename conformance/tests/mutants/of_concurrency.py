@@ -1,8 +1,11 @@
 """Faults of concurrency."""
 
 import pickle
+import time
 from threading import RLock
 from typing import Any
+
+from msgspec.structs import replace
 
 from mutants.registry import CLAIMS, MUTANTS, Mutant, mutant
 from spry_conformance import Adapter
@@ -89,6 +92,13 @@ class ReadingUnit(MemoryUnit):
 class ReadsUncommitted(MemoryAdapter):
     def begin(self, *, write: bool) -> MemoryUnit:
         return super().begin(write=True) if write else ReadingUnit(self)
+
+    def append(self, unit: UnitOfWork, operation: Append) -> None:
+        """As where each event goes to a server: meanwhile other threads go on."""
+        for event in operation.events:
+            super().append(unit, Append(operation.actor, events=[event]))
+            time.sleep(0)
+        super().append(unit, replace(operation, events=()))
 
 
 class Remembering(MemoryAdapter):
