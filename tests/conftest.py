@@ -61,7 +61,7 @@ LONG = (
     *("tests/faults/test_busy_sqlite", "tests/faults/test_cancellation"),
     *("tests/faults/test_two_writers", "tests/pools/", "tests/schema/test_tables"),
     *("tests/schema/test_triggers", "tests/demo/test_demo", "tests/demo/test_wheel"),
-    *("conformance/examples/", "conformance/tests/test_wheel"),
+    *("conformance/examples/", "conformance/tests/test_wheel", "tests/examples/test_killed"),
 )
 """What takes longer than a usual run may, of twenty minutes on two slow cores."""
 
