@@ -24,7 +24,7 @@ from spry_sqla.errors import (
     UnknownType,
     UnreadableContent,
 )
-from spry_sqla.fingerprint import fingerprint
+from spry_sqla.fingerprint import Code
 from spry_sqla.model import (
     Actor,
     ActorLike,
@@ -88,6 +88,7 @@ class ActorKind(Kind[A]):
     meta: ActorMeta
     tables: ActorTables
     events: tuple[Kind[Any], ...]
+    code: Code
 
     def zero(self) -> A:
         """The state of an actor that has no events."""
@@ -96,9 +97,8 @@ class ActorKind(Kind[A]):
     @cached_property
     def fingerprint(self) -> str:
         """Names the code that replays this actor; computed at first use, when it is all there."""
-        return fingerprint(
+        return self.code.fingerprint(
             self.cls,
-            [kind.cls for kind in self.events],
             revision=self.meta.revision,
             shapes=[
                 self.codec.shape,
@@ -146,7 +146,13 @@ class Domain:
         states = _Register("actor", [_kind(cls) for cls in sorted_types[Actor]])
         self.shared: SharedTables = shared_tables(self.metadata, schema=schema, prefix=prefix)
         events = tuple(sorted(self._events.kinds, key=lambda kind: kind.name))
-        self._actors = _Register("actor", [self._actor(kind, events) for kind in states.kinds])
+        code = Code(
+            (kind.cls for kind in states.kinds),
+            (kind.cls for kind in events),
+        )
+        self._actors = _Register(
+            "actor", [self._actor(kind, events, code) for kind in states.kinds]
+        )
 
         reached = {
             cls
@@ -248,7 +254,7 @@ class Domain:
         for kind in self.actors:
             _ = kind.fingerprint
 
-    def _actor(self, kind: Kind[Any], events: tuple[Kind[Any], ...]) -> ActorKind[Any]:
+    def _actor(self, kind: Kind[Any], events: tuple[Kind[Any], ...], code: Code) -> ActorKind[Any]:
         meta = getattr(kind.cls, "meta", None)
         return ActorKind(
             kind.cls,
@@ -266,6 +272,7 @@ class Domain:
                 aliases=kind.aliases,
             ),
             events=events,
+            code=code,
         )
 
 

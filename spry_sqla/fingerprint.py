@@ -6,9 +6,8 @@ is found needlessly costs a replay; one that is missed would serve a stale state
 pull apart, more is included. What code does not show is left to `ActorMeta.revision`.
 
 How it works: everything reached is a node of a graph, with a text of its own and edges to what it
-names. A node's hash is made of its text and the hashes of its neighbours; where there are cycles,
-again and again, until the first node's hash has heard of everything (the colour refinement of
-Weisfeiler and Leman). So neither hash seeds nor the order of imports or of visits have a say.
+names. The hash of the graph (see `graphs`) depends on nothing else: neither hash seeds nor the
+order of imports or of visits have a say.
 """
 
 import contextlib
@@ -19,11 +18,15 @@ import importlib.util
 import inspect
 import re
 import sys
+import threading
 import types
 import typing
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+
+from spry_sqla.graphs import Node, hash_of
 
 if sys.version_info >= (3, 14):
     import annotationlib
@@ -76,24 +79,6 @@ _LOADS_ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD")
 _LEAVES_TOP = ("NOP", "PUSH_NULL", "POP_TOP", "NOT_TAKEN")
 
 
-def fingerprint(
-    state: type, events: Sequence[type], *, revision: int, shapes: Sequence[str]
-) -> str:
-    """Return 32 hexadecimal digits that change when a replay might give another state.
-
-    `shapes` describe the fields and types of the classes, and `revision` is `ActorMeta`'s. The
-    order of `events` and of `shapes` does not matter.
-
-    The result is the same in every process of one Python version. Call it when the application's
-    modules are imported in full: a name that is not defined yet is not followed. Modules of the
-    application that are imported inside its functions are imported here.
-    """
-    python = f"{sys.version_info.major}.{sys.version_info.minor} {sys.implementation.cache_tag}"
-    code = _Graph(state, events).hash()
-    whole = "\n".join([python, str(revision), code, *sorted(repr(shape) for shape in shapes)])
-    return sha256(whole.encode()).hexdigest()[:32]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Code:
     """A code object, the globals that it runs with, and its variables that hold modules."""
@@ -112,54 +97,64 @@ class _Described:
     ordered: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    text: bytes
-    edges: list[int]
-    ordered: bool
+class Code:
+    """The code of state and event classes, and what it reaches: each thing described once."""
 
-
-class _Graph:
-    """What the code of the given classes reaches, each object described once."""
-
-    def __init__(self, state: type, events: Sequence[type]) -> None:
-        self._given = {id(cls) for cls in (state, *events)}
-        self._packages = {_package(cls.__module__) for cls in (state, *events)}
-        self._packages -= {"builtins", _LIBRARY}
+    def __init__(self, states: Iterable[type], events: Iterable[type]) -> None:
+        self._events = frozenset(events)
+        given = {*states, *self._events}
+        self._given = {id(cls) for cls in given}
+        self._packages = {_package(cls.__module__) for cls in given} - {"builtins", _LIBRARY}
         self._own: dict[str, bool] = {}
         # Kept for as long as the numbers: an id is unique only while its object lives.
         self._items: list[object] = []
-        self._distances: list[int] = []
         self._numbers: dict[int, int] = {}
-        self._number((state, frozenset(events)), 0)
+        self._nodes: dict[int, Node] = {}
+        self._lock = threading.Lock()
 
-    def hash(self) -> str:
-        """Return the hash of everything that the given classes reach."""
-        nodes: list[_Node] = []
-        while len(nodes) < len(self._items):  # breadth first
-            described = self._describe(self._items[len(nodes)])
-            distance = self._distances[len(nodes)] + 1
-            edges = [self._number(item, distance) for item in described.reached]
+    def fingerprint(self, state: type, *, revision: int, shapes: Sequence[str]) -> str:
+        """Return 32 hexadecimal digits that change when a replay might give another state.
+
+        `shapes` describe the fields and types of the classes, and `revision` is `ActorMeta`'s. The
+        order of `shapes` does not matter, nor that of the events.
+
+        The result is the same in every process of one Python version. Call it when the
+        application's modules are imported in full: a name that is not defined yet is not followed.
+        Modules of the application that are imported inside its functions are imported here.
+        """
+        python = f"{sys.version_info.major}.{sys.version_info.minor} {sys.implementation.cache_tag}"
+        with self._lock:
+            code = self._hash((state, self._events))
+        whole = "\n".join([python, str(revision), code, *sorted(repr(shape) for shape in shapes)])
+        return sha256(whole.encode()).hexdigest()[:32]
+
+    def _hash(self, root: object) -> str:
+        """Return the hash of everything that is reached from there."""
+        first = self._number(root)
+        distances = {first: 0}
+        queue = deque(distances)
+        while queue:  # breadth first
+            number = queue.popleft()
+            for edge in self._node(number).edges:
+                if edge not in distances:
+                    distances[edge] = distances[number] + 1
+                    queue.append(edge)
+        reached = {number: self._nodes[number] for number in distances}
+        return hash_of(reached, distances)[first].hex()
+
+    def _node(self, number: int) -> Node:
+        node = self._nodes.get(number)
+        if node is None:
+            described = self._describe(self._items[number])
+            edges = [self._number(item) for item in described.reached]
             text = sha256(described.text.encode("utf-8", "surrogatepass")).digest()
-            nodes.append(_Node(text, edges, described.ordered))
-        hashes = [node.text for node in nodes]
-        cyclic = _hash_from_the_leaves(nodes, hashes)
-        if not cyclic:
-            return hashes[0].hex()
-        told_apart = 0
-        while (different := len({hashes[number] for number in cyclic})) > told_apart:
-            told_apart = different
-            _refine(nodes, hashes, cyclic)
-        # Until the first node knows what the farthest one does.
-        for _ in range(max(self._distances[number] for number in cyclic)):
-            _refine(nodes, hashes, cyclic)
-        return hashes[0].hex()
+            node = self._nodes[number] = Node(text, edges, described.ordered)
+        return node
 
-    def _number(self, item: object, distance: int) -> int:
+    def _number(self, item: object) -> int:
         number = self._numbers.setdefault(id(item), len(self._items))
         if number == len(self._items):
             self._items.append(item)
-            self._distances.append(distance)
         return number
 
     def _describe(self, item: object) -> _Described:
@@ -367,37 +362,6 @@ class _Graph:
                 spec = None
             file = spec.origin if spec else None
         return not file or not re.search(r"[/\\](site|dist)-packages[/\\]", file)
-
-
-def _hash(node: _Node, hashes: list[bytes]) -> bytes:
-    around = [hashes[edge] for edge in node.edges]
-    if not node.ordered:
-        around.sort()
-    return sha256(node.text + b"".join(around)).digest()
-
-
-def _hash_from_the_leaves(nodes: list[_Node], hashes: list[bytes]) -> list[int]:
-    """Hash what reaches no cycle, once and for all; return the numbers of the other nodes."""
-    open_edges = [len(node.edges) for node in nodes]
-    reached_by: list[list[int]] = [[] for _ in nodes]
-    for number, node in enumerate(nodes):
-        for edge in node.edges:
-            reached_by[edge].append(number)
-    ready = [number for number, count in enumerate(open_edges) if count == 0]
-    while ready:
-        number = ready.pop()
-        hashes[number] = _hash(nodes[number], hashes)
-        for other in reached_by[number]:
-            open_edges[other] -= 1
-            if open_edges[other] == 0:
-                ready.append(other)
-    return [number for number, count in enumerate(open_edges) if count > 0]
-
-
-def _refine(nodes: list[_Node], hashes: list[bytes], numbers: list[int]) -> None:
-    refined = [_hash(nodes[number], hashes) for number in numbers]
-    for number, value in zip(numbers, refined, strict=True):
-        hashes[number] = value
 
 
 def _plain(value: typing.Any, depth: int = 0) -> str | None:

@@ -75,7 +75,7 @@ class MemoryTurns:
         if loop is self._loop:
             return
         if self._lock.locked():
-            if self._loop is not None and self._loop.is_running():
+            if self._loop is not None and not self._loop.is_closed():
                 raise StorageError(
                     "this storage in memory is in use by another event loop; give each a storage "
                     "of its own"

@@ -117,7 +117,7 @@ class Loaded(NamedTuple):
     """One target's actor: the newest usable snapshot and the events that it does not cover.
 
     They come as a `run` where they are one and fit a page, else as `events`, of which `more` may
-    follow.
+    follow. A `run` is the quicker answer; `events` are right as well.
     """
 
     owner: Owner

@@ -102,18 +102,33 @@ class MemoryStorage(AdapterStorage):
     """Everything in the memory of this process: for an application's unit tests.
 
     It takes what the other storages take and refuses what they refuse. Threads may share one; those
-    that want to write wait while another is in a transaction.
+    that want to write wait while another is in a transaction. `sharing` is a storage whose data
+    this one has too: opened again, perhaps by newer code.
     """
 
-    def __init__(self, domain: Domain, **settings: Unpack[Settings]) -> None:
-        super().__init__(MemoryAdapter(), domain, **settings)
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        sharing: "MemoryStorage | None" = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        adapter = MemoryAdapter() if sharing is None else sharing._adapter
+        super().__init__(adapter, domain, **settings)
 
 
 class AsyncMemoryStorage(Awaited):
     """As `MemoryStorage`, awaited."""
 
-    def __init__(self, domain: Domain, **settings: Unpack[Settings]) -> None:
-        self._turns = MemoryTurns(MemoryAdapter())
+    def __init__(
+        self,
+        domain: Domain,
+        *,
+        sharing: "AsyncMemoryStorage | None" = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        turns = MemoryTurns(MemoryAdapter()) if sharing is None else sharing._turns
+        self._turns: MemoryTurns = turns
         super().__init__(domain, settings, self._turns.perform)
 
     def transaction(self, *, retry: int = 0) -> AsyncTransaction:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.backends import BACKENDS, Backend
+from tests.backends import Backend
+from tests.conforming import BACKENDS, InMemory, OnDatabase
 from tests.postgres import PostgresServer
 
 settings.register_profile("thorough", max_examples=2_000)
@@ -54,14 +55,16 @@ def backends(request: pytest.FixtureRequest) -> Iterator["Backends"]:
         each.stop()
 
 
-USUAL = ("memory", "sqlite", "postgresql")
-"""One of each kind."""
+USUAL = ("memory", "sqlite")
+"""What the tests of the logic usually run on; every backend is tried by the conformance kit."""
 
 LONG = (
     *("tests/faults/test_busy_sqlite", "tests/faults/test_cancellation"),
     *("tests/faults/test_two_writers", "tests/pools/", "tests/schema/test_tables"),
     *("tests/schema/test_triggers", "tests/demo/test_demo", "tests/demo/test_wheel"),
     *("conformance/examples/", "conformance/tests/test_wheel", "tests/examples/test_killed"),
+    "tests/faults/test_atomicity.py::test_no_order_is_luck_on_postgresql",
+    "tests/migrations/test_tenants.py::test_what_a_hand_has_changed_is_found_where_it_was",
 )
 """What takes longer than a usual run may, of twenty minutes on two slow cores."""
 
@@ -70,8 +73,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="run what takes long as well, each behaviour test on all thirteen backends, and cause "
-        "each fault more often",
+        help="run what takes long as well, each behaviour test on all backends, the kit on each "
+        "with its default profile, and cause each fault more often",
     )
 
 
@@ -91,8 +94,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_thorough(item: pytest.Item) -> bool:
-    here = item.path.relative_to(Path(__file__).parents[1]).as_posix()
-    return here.startswith(LONG) or item.get_closest_marker("thorough") is not None
+    return item.nodeid.startswith(LONG) or item.get_closest_marker("thorough") is not None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -102,20 +104,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest, backends: "Backends") -> Backend:
+def backend(request: pytest.FixtureRequest, backends: "Backends") -> Iterator[Backend]:
     """Each backend in turn; `backend.start(domain)` is an empty storage on it."""
-    return backends[request.param]
+    made = Backend(backends[request.param])
+    yield made
+    made.stop()
 
 
-class Backends(dict[str, Backend]):
-    """Backends by name; PostgreSQL is started for those only that need it."""
+class Backends(dict[str, InMemory | OnDatabase]):
+    """Backends by name, each made when first asked for; PostgreSQL is started for its own only."""
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
         super().__init__()
         self._request = request
         self._url: str | None = None
 
-    def __missing__(self, name: str) -> Backend:
+    def __missing__(self, name: str) -> InMemory | OnDatabase:
         made = self[name] = BACKENDS[name](self._postgres)
         return made
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 import spry_sqla as spry
+from spry_conformance.faces import Face
 from spry_sqla.clock import Clock, process_clock, timestamp_of
 from spry_sqla.domain import ActorKind
 from spry_sqla.identity import actor_id, canonical, digest
@@ -17,7 +18,6 @@ from spry_sqla.operations import (
     Target,
 )
 from spry_sqla.records import EventRecord, SnapshotRecord
-from tests.backends import Store
 
 
 class Stored(NamedTuple):
@@ -28,7 +28,7 @@ class Stored(NamedTuple):
     snapshot: StoredSnapshot | None
 
 
-def stored(store: Store, actor: type[Any], **identifiers: spry.Scalar) -> Stored:
+def stored(store: Face, actor: type[Any], **identifiers: spry.Scalar) -> Stored:
     """The rows of an actor, its events in the order of their ids, and its newest snapshot."""
     kind = store.domain.actor(actor)
     target = _target(kind, identifiers)
@@ -40,7 +40,7 @@ def stored(store: Store, actor: type[Any], **identifiers: spry.Scalar) -> Stored
 
 
 def put_event(
-    store: Store,
+    store: Face,
     actor: type[Any],
     event: Any,
     *,
@@ -80,7 +80,7 @@ def put_event(
 
 
 def put_snapshot(
-    store: Store,
+    store: Face,
     actor: type[Any],
     *,
     state: str,
@@ -109,7 +109,7 @@ def put_snapshot(
     store.perform(Append(kind.name, snapshots=(record,)))
 
 
-def stored_id(store: Store, actor: type[Any], **identifiers: spry.Scalar) -> str:
+def stored_id(store: Face, actor: type[Any], **identifiers: spry.Scalar) -> str:
     """The id of the actor that identifiers reach."""
     kind = store.domain.actor(actor)
     target = _target(kind, identifiers)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from spry_sqla.fingerprint import fingerprint
+from spry_sqla.fingerprint import Code
 
 GAME = {
     "game/__init__.py": "",
@@ -263,7 +263,8 @@ def fingerprint_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         monkeypatch.syspath_prepend(folder)
         domain: Any = importlib.import_module("game.domain")
         events = [vars(domain)[name] for name in ("Raised", "Undone") if name in vars(domain)]
-        return fingerprint(domain.Player, events, revision=revision, shapes=shapes)
+        code = Code([domain.Player], events)
+        return code.fingerprint(domain.Player, revision=revision, shapes=shapes)
 
     yield take
     forget()
@@ -409,10 +410,11 @@ library.__path__ = [sys.argv[1]]  # the modules that are wanted, without SQLAlch
 for name in sys.argv[2].split():
     __import__(name)
 from game import domain
-from spry_sqla.fingerprint import fingerprint
+from spry_sqla.fingerprint import Code
 
 def take(events):
-    return fingerprint(domain.Player, events, revision=3, shapes=["a", "b"])
+    code = Code([domain.Player], events)
+    return code.fingerprint(domain.Player, revision=3, shapes=["a", "b"])
 
 first = take([domain.Raised, domain.Undone])
 import copy, pickle, msgspec
@@ -505,6 +507,25 @@ def test_values_of_libraries_that_carry_nothing_count_by_their_type(
     assert one != other
 
 
+def test_actors_of_one_domain_are_told_apart_each_by_its_own_code() -> None:
+    def taken(first: str, second: str) -> list[str]:
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        source = (
+            f"class P:\n def help(self): return [P, {first}]\n"
+            f"class Q:\n def help(self): return [Q, {second}]\n"
+            "class E:\n def apply(self, p): p.help()\n"
+        )
+        exec(compile(source, "<stdin>", "exec"), namespace)
+        states = [namespace["P"], namespace["Q"]]
+        code = Code(states, [namespace["E"]])
+        return [code.fingerprint(state, revision=0, shapes=[]) for state in states]
+
+    (first, second), (same, other) = taken("1", "2"), taken("1", "3")
+    assert first == same
+    assert second != other
+    assert first != second
+
+
 def test_code_that_was_typed_in_counts_like_any_other() -> None:
     def typed(amount: int) -> str:
         namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -514,7 +535,8 @@ def test_code_that_was_typed_in_counts_like_any_other() -> None:
             f"def helped(): return {amount}\n"
         )
         exec(compile(source, "<stdin>", "exec"), namespace)
-        return fingerprint(namespace["P"], [namespace["E"]], revision=0, shapes=[])
+        code = Code([namespace["P"]], [namespace["E"]])
+        return code.fingerprint(namespace["P"], revision=0, shapes=[])
 
     assert typed(1) == typed(1)
     assert typed(1) != typed(2)

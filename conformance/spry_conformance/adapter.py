@@ -59,7 +59,8 @@ class Adapter:
 
     `open(domain, origin)` gives a storage on the same data each time, plain or awaited, made anew
     from nothing that another process could not have; `reset()` throws the data away; `close`
-    lets go of a storage that `open` gave, where its own `close()` is not enough.
+    lets go of a storage that `open` gave, where its own `close()` is not enough, and may be a
+    coroutine function.
 
     `capabilities` are claims, of CAPABILITIES. Some need more: `tamper(storage, actor)` gives
     attempts to change or delete stored rows of an actor type, each of which must raise;
@@ -68,8 +69,9 @@ class Adapter:
 
     `own` is an actor type of the author's, which is tried beside those of the kit.
 
-    `address` is where another process finds this object, as "module:name" (of it, or of a function
-    that gives it); without it, processes are forked.
+    `address` is where a process that starts anew finds this object, as "module:name" (of it, or of
+    a function that gives it); without it, what was stored is not replayed in one. Processes that
+    are to be killed are forked.
 
     Raises ValueError for a claim that is not known or lacks what it needs.
     """
@@ -77,7 +79,7 @@ class Adapter:
     open: Callable[[spry.Domain, str], Any]
     reset: Callable[[], None]
     capabilities: Collection[str] = ()
-    close: Callable[[Any], None] | None = None
+    close: Callable[[Any], Any] | None = None
     tamper: Callable[[Any, type[Any]], Iterable[Callable[[], object]]] | None = None
     caller: (
         Callable[[Any], AbstractContextManager[Caller] | AbstractAsyncContextManager[Caller]] | None

@@ -15,7 +15,7 @@ from typing import Any
 import spry_sqla as spry
 from spry_conformance.adapter import Adapter
 from spry_conformance.domain import ACTORS, Account, domain
-from spry_conformance.faces import face
+from spry_conformance.faces import close, face
 from spry_conformance.lab import Broken
 from spry_conformance.states import everyone, fetched
 from spry_conformance.steps import MAIN
@@ -52,25 +52,23 @@ def ask(address: str, meta: spry.ActorMeta, hash_seed: int) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def tell(adapter: Adapter, of: spry.Domain) -> Any:
+def tell(adapter: Adapter, of: spry.Domain, runner: asyncio.Runner) -> Any:
     """The fingerprint of accounts, and [actor type, place among its kind, state] of each actor."""
-    with asyncio.Runner() as runner:
-        opened = face(adapter.open(of, MAIN), runner)
-        try:
-            states: dict[str, list[str]] = {actor.__name__: [] for actor in ACTORS}
-            for who in everyone(opened):
-                states[who.actor.__name__].append(fetched(opened, who))
-        finally:
-            opened.close()
-            if adapter.close is not None:
-                adapter.close(opened.storage)
+    opened = face(adapter.open(of, MAIN), runner)
+    try:
+        states: dict[str, list[str]] = {actor.__name__: [] for actor in ACTORS}
+        for who in everyone(opened):
+            states[who.actor.__name__].append(fetched(opened, who))
+    finally:
+        close(opened, adapter.close, runner)
     return [of.actor(Account).fingerprint, states]
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print what `tell` tells of the adapter at an address, to code of a revision."""
     address, revision = arguments
-    told = tell(found(address), domain(spry.ActorMeta(revision=int(revision))))
+    with asyncio.Runner() as runner:
+        told = tell(found(address), domain(spry.ActorMeta(revision=int(revision))), runner)
     sys.stdout.write(json.dumps(told) + "\n")
 
 

@@ -197,11 +197,18 @@ async def _next(items: AsyncIterator[T]) -> list[T]:
     return several
 
 
+def close(opened: Face, also: Callable[[Any], Any] | None, runner: asyncio.Runner) -> None:
+    """Close a storage, and let go of what `Adapter.close` knows of, which may be awaited."""
+    opened.close()
+    closing = None if also is None else also(opened.storage)
+    if asyncio.iscoroutine(closing):
+        runner.run(closing)
+
+
 def face(storage: Any, runner: asyncio.Runner) -> Face:
-    """The face of what `Adapter.open` gave, which may be awaited itself; it is checked first."""
+    """The face of what `Adapter.open` gave, which may be awaited itself."""
     if asyncio.iscoroutine(storage):
         storage = runner.run(storage)
     if not hasattr(storage, "__aenter__"):
         return PlainFace(storage)
-    runner.run(storage.check())
     return AwaitedFace(storage, runner)

@@ -4,10 +4,14 @@ A property draws one, and plays it; what fails is told as numbered steps, and wr
 that can be played again. A history is an event of this library, written by its own codec.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 import spry_sqla as spry
 from spry_conformance.domain import TYPES
@@ -49,6 +53,24 @@ class History(spry.Event):
 def read_history(path: Path) -> History:
     """The history in a file. Raises OSError, UnreadableContent."""
     return History.from_json(path.read_text("utf-8"))
+
+
+@cache
+def known_histories() -> Mapping[str, tuple[History, ...]]:
+    """Number of a property → histories that it always tries, before others are drawn.
+
+    Each has caught an adapter that was broken on purpose, which chance finds only now and then.
+    """
+    known: dict[str, tuple[History, ...]] = {}
+    for line in (files(__package__) / "known.jsonl").read_text("utf-8").splitlines():
+        history = History.from_json(bytes(msgspec.json.decode(line, type=_Known).history).decode())
+        known[history.property] = (*known.get(history.property, ()), history)
+    return known
+
+
+class _Known(msgspec.Struct):
+    caught: str
+    history: msgspec.Raw
 
 
 @cache

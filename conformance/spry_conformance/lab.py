@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import spry_sqla as spry
 from spry_conformance.adapter import Adapter
 from spry_conformance.domain import Account, actor_of, domain
-from spry_conformance.faces import AwaitedFace, Face, face
+from spry_conformance.faces import AwaitedFace, Face, close, face
 from spry_conformance.steps import MAIN, AtOnce, Fetch, Handle, HandleMany, InTurns, Reopen
 from spry_sqla.adapters import (
     Append,
@@ -74,7 +74,7 @@ class Lab:
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
         self.domain = domain()
-        self._runner = asyncio.Runner()
+        self.runner = asyncio.Runner()
         self._opened: list[Face] = []
         self._of_origin: dict[str, Face] = {}
 
@@ -86,13 +86,13 @@ class Lab:
         try:
             self.close_all()
         finally:
-            self._runner.close()
+            self.runner.close()
 
     # Storages ------------------------------------------------------------------------------------
 
     def open(self, origin: str = MAIN, of: spry.Domain | None = None) -> Face:
         """One more storage on the data, closed with the lab."""
-        made = face(self.adapter.open(of or self.domain, origin), self._runner)
+        made = face(self.adapter.open(of or self.domain, origin), self.runner)
         self._opened.append(made)
         return made
 
@@ -110,10 +110,7 @@ class Lab:
     def close_all(self) -> None:
         """Close every storage; the next one that is asked for is opened anew."""
         while self._opened:
-            opened = self._opened.pop()
-            opened.close()
-            if self.adapter.close is not None:
-                self.adapter.close(opened.storage)
+            close(self._opened.pop(), self.adapter.close, self.runner)
         self._of_origin.clear()
 
     def reopen(self, step: Reopen = Reopen()) -> None:  # noqa: B008  (it is frozen)
@@ -151,7 +148,7 @@ class Lab:
                 _play_awaiting(moments, place, storage.storage, program)
                 for place, (storage, program) in enumerate(zip(storages, programs, strict=True))
             ]
-            played = self._runner.run(_gathered(tasks))
+            played = self.runner.run(_gathered(tasks))
         else:
             played = in_threads(
                 partial(self._play, moments, place, storage, program)
@@ -174,7 +171,7 @@ class Lab:
         pairs = list(zip(storages, operations, strict=True))
         if any(isinstance(storage, AwaitedFace) for storage in storages):
             answers = [perform_async(each.storage, operation) for each, operation in pairs]
-            return self._runner.run(_gathered(answers))
+            return self.runner.run(_gathered(answers))
         return in_threads(partial(each.perform, operation) for each, operation in pairs)
 
     def _play(self, moments: Iterator[int], place: int, storage: Face, program: Any) -> list[Call]:

@@ -66,13 +66,15 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[_SEED] = node.config.stash[_seed]
 
 
-def try_property(request: pytest.FixtureRequest, property: Property, adapter: Adapter) -> None:
+def try_property(
+    request: pytest.FixtureRequest, property: Property, adapter: Adapter, profile: str
+) -> None:
     """Try a property as a test: skipped where it is not claimed, failed where it does not hold."""
     config = request.config
     outcome = run(
         property,
         adapter,
-        profile=config.getoption("--conformance-profile"),
+        profile=profile,
         with_seed=config.stash[_seed],
         database=Path(config.rootpath) / ".hypothesis" / "conformance",
     )

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from spry_conformance.domain import meanwhile
-from spry_conformance.faces import Face, face
+from spry_conformance.faces import Face, close, face
 from spry_conformance.lab import SECONDS, Lab, outcome_of
 from spry_conformance.steps import MAIN, Fetch, Handle, HandleMany, Overtaken
 
@@ -66,10 +66,7 @@ class Rival:
     def _close(self) -> None:
         try:
             while self._opened:
-                opened = self._opened.pop()
-                opened.close()
-                if self._lab.adapter.close is not None:
-                    self._lab.adapter.close(opened.storage)
+                close(self._opened.pop(), self._lab.adapter.close, self._runner)
         finally:
             self._runner.close()
 

@@ -8,12 +8,12 @@ from enum import Enum
 from pathlib import Path
 from traceback import format_exception
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, example, given, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.errors import Flaky
 
 from spry_conformance.adapter import Adapter
-from spry_conformance.history import History
+from spry_conformance.history import History, known_histories
 from spry_conformance.lab import Broken, Lab
 from spry_conformance.properties import Property
 
@@ -123,6 +123,8 @@ def run(
             failed, wrong = history, error  # the last one that hypothesis tries is the smallest
             raise
 
+    for each in known_histories().get(property.number, ()):
+        holds = example(history=each)(holds)
     try:
         holds()
     except Exception as error:  # noqa: BLE001  (whatever it is, the property does not hold)

@@ -15,9 +15,21 @@ class Conformance:
         """The adapter to try."""
         raise NotImplementedError("define a fixture `adapter` that gives an Adapter")
 
+    @pytest.fixture
+    def conformance_profile(self, request: pytest.FixtureRequest) -> str:
+        """The profile of `--conformance-profile`; give another one where it takes too long."""
+        profile: str = request.config.getoption("--conformance-profile")
+        return profile
+
     @pytest.mark.parametrize(
         "property", [pytest.param(each, id=f"{each.number}-{each.name}") for each in PROPERTIES]
     )
-    def test(self, request: pytest.FixtureRequest, adapter: Adapter, property: Property) -> None:
+    def test(
+        self,
+        request: pytest.FixtureRequest,
+        adapter: Adapter,
+        conformance_profile: str,
+        property: Property,
+    ) -> None:
         """Try one property."""
-        try_property(request, property, adapter)
+        try_property(request, property, adapter, conformance_profile)

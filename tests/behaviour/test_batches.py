@@ -1,40 +1,13 @@
 """`handle_many`: as one by one, in one atomic append."""
 
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import spry_sqla as spry
 from spry_sqla.operations import Append
-from tests.backends import Backend
-from tests.behaviour.examples import examples
-from tests.behaviour.test_machine import commands
+from tests.backends import Backend, let_first
 from tests.domains import player
 from tests.domains.player import Beat, CreatePlayer, Hit, Player, Rename, Stumble
 from tests.rows import as_another
-
-PLAIN = commands.filter(lambda command: not isinstance(command, Stumble | player.Weigh))
-
-
-@examples(10)
-@given(batch=st.lists(PLAIN, max_size=8))
-def test_a_batch_comes_to_what_one_by_one_comes_to(backend: Backend, batch: list[Any]) -> None:
-    together = backend.start(player.domain()).repository(Player)
-    at_once = [told(results) for results in together.handle_many(batch)]
-    names = {command.name for command in batch}
-    states = {name: together.fetch(name=name) for name in names}
-    events = {name: [each.event for each in together.history(name=name)] for name in names}
-    actors = list(together.actors())
-
-    apart = backend.start(player.domain()).repository(Player)
-    one_by_one = [told(apart.handle(command)) for command in batch]
-
-    assert at_once == one_by_one
-    assert states == {name: apart.fetch(name=name) for name in names}
-    assert events == {name: [each.event for each in apart.history(name=name)] for name in names}
-    assert actors == list(apart.actors())
 
 
 def test_each_command_sees_what_those_before_it_did(backend: Backend) -> None:
@@ -89,7 +62,7 @@ def test_a_conflict_on_one_actor_stores_nothing_of_the_others(backend: Backend) 
     def bob_is_hit(append: Append) -> Append:
         return Append(append.actor, events=[as_another(append.events[-1])])
 
-    store.rival(bob_is_hit)
+    let_first(store, bob_is_hit)
     with pytest.raises(spry.ConcurrencyError):
         players.handle_many([Hit("Ada", 1), Hit("Bob", 2)])
 
@@ -138,8 +111,3 @@ def test_a_batch_of_hundreds_of_actors_is_handled(backend: Backend) -> None:
 
     assert len(list(players.actors())) == 300
     assert all(players.fetch(name=name) == Player(name, 97, [1, 2]) for name in names[::50])
-
-
-def told(results: spry.Results[Player]) -> Any:
-    errors = [(type(error), str(error)) for error in results.errors]
-    return results.original, results.modified, results.events, errors

@@ -5,9 +5,10 @@ import time
 import pytest
 
 import spry_sqla as spry
+from spry_conformance.faces import Face
 from spry_sqla import base
 from spry_sqla.clock import Clock
-from tests.backends import Backend, Store
+from tests.backends import Backend
 from tests.domains import player
 from tests.domains.player import Beat, CreatePlayer, Hit, Player, PlayerHit
 from tests.rows import put_event, stored
@@ -107,12 +108,12 @@ def test_how_far_is_too_far_is_a_setting(backend: Backend) -> None:
     assert in_order(store)
 
 
-def hit_from_the_future(store: Store, *, seconds: int) -> None:
+def hit_from_the_future(store: Face, *, seconds: int) -> None:
     clock = Clock(lambda: time.time_ns() + seconds * SECOND)
     put_event(store, Player, PlayerHit(5), origin="b", sequence=1, clock=clock, name="Ada")
 
 
-def in_order(store: Store) -> bool:
+def in_order(store: Face) -> bool:
     """Whether the rows of this origin have ids in the order of their sequences."""
     rows = [row for row in stored(store, Player, name="Ada").events if row.origin == "main"]
     return [row.sequence for row in rows] == list(range(1, len(rows) + 1))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import spry_sqla as spry
-from tests.backends import Backend
+from tests.backends import Backend, let_first
 from tests.domains import player
 from tests.domains.player import CreatePlayer, Hit, Player, PlayerHit, Stumble
 from tests.rows import rival_of
@@ -174,7 +174,7 @@ def test_a_decision_is_made_anew_when_another_writer_was_first(backend: Backend)
         rivals.append(append)
         return rival_of(append)
 
-    store.rival(one_hit)
+    let_first(store, one_hit)
     results = players.handle(Hit("Ada", 30))
 
     assert results.original == Player("Ada", 70, [30])

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 import spry_sqla as spry
+from spry_conformance.faces import Face, Repo
 from spry_sqla.clock import Clock
-from tests.backends import Backend, Repo, Store
+from tests.backends import Backend, let_first
 from tests.rows import put_event, put_snapshot, rival_of, stored
 
 SECRET = "xyzzy" + "-secret"
@@ -96,7 +97,7 @@ class Unknown(spry.Actor):
 
 DOMAIN = spry.Domain(Vault, Put, HasPut)
 ADA, BOB = f"ada {SECRET}", f"bob {SECRET}"
-Fault = Callable[[Backend, Store, Repo[Vault]], Any]
+Fault = Callable[[Backend, Face, Repo[Vault]], Any]
 FAULTS: dict[str, tuple[type[Exception], Fault]] = {}
 
 
@@ -109,132 +110,132 @@ def fault(error: type[Exception]) -> Callable[[Fault], Fault]:
 
 
 @fault(spry.NotRegistered)
-def command_not_registered(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def command_not_registered(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Steal())
 
 
 @fault(spry.NotRegistered)
-def event_not_registered(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def event_not_registered(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA, gives=["unregistered"]))
 
 
 @fault(spry.NotRegistered)
-def actor_not_registered(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def actor_not_registered(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     store.repository(Unknown)
 
 
 @fault(spry.DefinitionError)
-def an_exception_class_is_given(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def an_exception_class_is_given(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA, gives=["class"]))
 
 
 @fault(spry.DefinitionError)
-def a_text_is_given(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_text_is_given(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA, gives=["text"]))
 
 
 @fault(spry.UnusableIdentifiers)
-def identifiers_of_a_wrong_type(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def identifiers_of_a_wrong_type(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.fetch({"owner": [SECRET]})  # type: ignore[dict-item]
 
 
 @fault(spry.UnusableIdentifiers)
-def identifiers_that_no_database_keeps(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def identifiers_that_no_database_keeps(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(SECRET + "\ud800"))
 
 
 @fault(spry.UnusableIdentifiers)
-def events_give_unusable_identifiers(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def events_give_unusable_identifiers(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.fetch({"owner": Decimal("NaN"), "code": SECRET})
 
 
 @fault(spry.UnusableValue)
-def a_command_cannot_be_kept(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_command_cannot_be_kept(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA, code=SECRET + "\ud800"))
 
 
 @fault(spry.UnusableValue)
-def a_command_holds_another_type(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_command_holds_another_type(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA, gold=SECRET))  # type: ignore[arg-type]
 
 
 @fault(spry.UnusableValue)
-def an_event_cannot_be_kept(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def an_event_cannot_be_kept(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA, gives=["put", "nan"]))
 
 
 @fault(spry.UnusableValue)
-def metadata_cannot_be_kept(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def metadata_cannot_be_kept(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA), metadata={"user": {SECRET: [SECRET, object()]}})
 
 
 @fault(spry.UnusableValue)
-def a_key_cannot_be_kept(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_key_cannot_be_kept(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA), idempotency_key=SECRET + "\0")
 
 
 @fault(spry.KeyReused)
-def a_key_is_reused(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_key_is_reused(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA), idempotency_key=SECRET)
     vaults.handle(Put(BOB), idempotency_key=SECRET)
 
 
 @fault(spry.KeyReused)
-def a_key_is_reused_in_a_batch(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_key_is_reused_in_a_batch(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle_many([Put(ADA), Put(BOB)], idempotency_keys=[SECRET, SECRET])
 
 
 @fault(spry.IdentifiersTaken)
-def identifiers_are_taken(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def identifiers_are_taken(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle_many([Put(ADA), Put(BOB)])
     vaults.handle(Put(ADA, gives=[BOB])).unwrap()
 
 
 @fault(spry.ConcurrencyError)
-def others_are_always_first(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def others_are_always_first(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     vaults.handle(Put(ADA))
-    store.rival(rival_of)
+    let_first(store, rival_of)
     vaults.handle(Put(ADA))
 
 
 @fault(spry.UnknownType)
-def the_stream_holds_an_unknown_type(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def the_stream_holds_an_unknown_type(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     spoil(store, vaults, type_name="HasTaken")
     vaults.fetch(owner=ADA)
 
 
 @fault(spry.UnreadableContent)
-def the_stream_holds_unreadable_content(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def the_stream_holds_unreadable_content(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     spoil(store, vaults, content=f'{{"owner":"{ADA}","gold":"{SECRET}","code":["{SECRET}"]}}')
     vaults.fetch(owner=ADA)
 
 
 @fault(spry.UnreadableContent)
-def the_stream_holds_a_newer_version(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def the_stream_holds_a_newer_version(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     spoil(store, vaults, type_version=7)
     vaults.handle(Put(ADA))
 
 
 @fault(spry.ClockTooFarAhead)
-def a_record_is_too_far_ahead(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_record_is_too_far_ahead(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     spoil(store, vaults, clock=Clock(lambda: 4_000_000_000_000_000_000))
     vaults.handle(Put(ADA))
 
 
 @fault(spry.StorageClosed)
-def a_closed_storage_handles(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_closed_storage_handles(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     store.close()
     vaults.handle(Put(ADA))
 
 
 @fault(spry.StorageClosed)
-def a_closed_storage_reads(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_closed_storage_reads(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     store.close()
     vaults.fetch(owner=ADA)
 
 
 @fault(spry.StorageClosed)
-def a_closed_storage_tells_history(backend: Backend, store: Store, vaults: Repo[Vault]) -> Any:
+def a_closed_storage_tells_history(backend: Backend, store: Face, vaults: Repo[Vault]) -> Any:
     store.close()
     list(vaults.history(owner=ADA))
 
@@ -306,7 +307,7 @@ def test_a_closed_storage_stays_closed_and_another_on_the_same_data_works(
     assert backend.open(DOMAIN).repository(Vault).exists(owner=ADA)
 
 
-def spoil(store: Store, vaults: Repo[Vault], **row: Any) -> None:
+def spoil(store: Face, vaults: Repo[Vault], **row: Any) -> None:
     """Put in an event that should not be there."""
     vaults.handle(Put(ADA))
     event = HasPut(ADA, Decimal(1), SECRET)

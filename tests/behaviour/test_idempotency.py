@@ -6,7 +6,7 @@ import pytest
 
 import spry_sqla as spry
 from spry_sqla.operations import Append
-from tests.backends import Backend
+from tests.backends import Backend, let_first
 from tests.domains import player
 from tests.domains.player import (
     Beat,
@@ -179,7 +179,7 @@ def test_of_two_callers_at_once_the_later_one_gets_the_first_outcome(backend: Ba
         first.append(again)
         return again
 
-    store.rival(the_same)
+    let_first(store, the_same)
     results = players.handle(Hit("Ada", 30), idempotency_key="k")
 
     assert results.events == [PlayerHit(30)]

@@ -3,17 +3,12 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from itertools import combinations
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import spry_sqla as spry
-from tests.backends import Backend
-from tests.behaviour.examples import examples
-from tests.behaviour.model import name_of
+from tests.backends import Backend, let_first
 from tests.domains import account, player, seats
 from tests.domains.account import Account, Branch, Number, Pay
 from tests.domains.player import CreatePlayer, Hit, Player, Rename
@@ -73,34 +68,6 @@ def test_two_ways_to_write_one_value_are_one_actor(
 
     assert accounts.fetch(number=one).balance == accounts.fetch(number=other).balance == 3
     assert len(list(accounts.actors())) == 1
-
-
-numbers = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
-    st.integers(-2, 2),
-    st.integers(),
-    st.booleans(),
-    st.uuids(),
-    st.dates(),
-    st.datetimes(),
-    st.decimals(allow_nan=False, allow_infinity=False, places=2),
-    st.sampled_from(Branch),
-)
-
-
-@examples(12)
-@given(drawn=st.lists(numbers, min_size=1, max_size=8))
-def test_any_two_identifiers_reach_one_actor_only_when_they_are_the_same(
-    backend: Backend, drawn: list[Number]
-) -> None:
-    accounts = backend.start(account.domain()).repository(Account)
-
-    accounts.handle_many([Pay(number, Decimal(1)) for number in drawn])
-
-    same = [name_of({"number": number}) for number in drawn]
-    assert len(list(accounts.actors())) == len(set(same))
-    for number, name in zip(drawn, same, strict=True):
-        assert accounts.fetch(number=number).balance == same.count(name)
 
 
 def test_two_databases_derive_the_same_id_for_the_same_identifiers(backend: Backend) -> None:
@@ -195,7 +162,7 @@ def test_two_actors_cannot_take_the_same_identifiers_at_once(backend: Backend) -
             ],
         )
 
-    store.rival(bob_is_first)
+    let_first(store, bob_is_first)
     results = players.handle(Rename("Ada", "Eve"))
 
     assert len(rivals) == 1
@@ -225,12 +192,6 @@ def test_identifiers_come_as_a_mapping_or_as_keywords_and_not_as_both(backend: B
 
     with pytest.raises(spry.UnusableIdentifiers, match="keywords"):
         players.fetch({"name": "Ada"}, title="Dr.")
-
-
-def test_near_collisions_are_told_apart() -> None:
-    pairs = combinations(NUMBERS, 2)
-
-    assert all(name_of({"n": one}) != name_of({"n": other}) for one, other in pairs)
 
 
 @dataclass

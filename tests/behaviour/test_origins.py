@@ -5,18 +5,14 @@ They are put in as rows, as an exchange between replicas will put them in.
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import spry_sqla as spry
+from spry_conformance.faces import Face
 from spry_sqla.clock import Clock, process_clock
 from spry_sqla.records import EventRecord
-from tests.backends import Backend, Store
-from tests.behaviour.examples import examples
+from tests.backends import Backend
 from tests.domains import player
 from tests.domains.player import CreatePlayer, Hit, Player, PlayerHit
 from tests.rows import put_event, stored
@@ -178,90 +174,6 @@ def test_each_origin_writes_its_own_sequence(backend: Backend) -> None:
     assert here.fetch(name="Ada").wounds == [1, 2]
 
 
-# Any exchange, in any order, in any pieces ------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    origin: str
-    sequence: int
-    seen: dict[str, int]
-    points: int
-
-
-@dataclass
-class Replicas:
-    """Three replicas that write and exchange; ids are given in the order of writing."""
-
-    known: dict[str, dict[str, int]] = field(default_factory=lambda: {each: {} for each in "abc"})
-    rows: list[Row] = field(default_factory=list)
-
-    def write(self, origin: str) -> None:
-        known = self.known[origin]
-        seen = {other: count for other, count in known.items() if other != origin}
-        known[origin] = known.get(origin, 0) + 1
-        self.rows.append(Row(origin, known[origin], seen, len(self.rows)))
-
-    def exchange(self, source: str, target: str) -> None:
-        for origin, count in self.known[source].items():
-            self.known[target][origin] = max(count, self.known[target].get(origin, 0))
-
-
-def visible(rows: Sequence[Row]) -> list[int]:
-    """The points of those that count, of rows in the order of their ids."""
-    taken: dict[str, int] = {}
-    points = []
-    for row in rows:
-        follows = row.sequence == taken.get(row.origin, 0) + 1
-        if follows and all(taken.get(each, 0) >= count for each, count in row.seen.items()):
-            taken[row.origin] = row.sequence
-            points.append(row.points)
-    return points
-
-
-steps = st.tuples(st.sampled_from("abc"), st.sampled_from("abc"))
-
-
-@examples(12)
-@given(
-    history=st.lists(steps, min_size=1, max_size=14),
-    data=st.data(),
-    meta=st.sampled_from([EAGER, spry.ActorMeta(snapshot_frequency=3), spry.ActorMeta()]),
-)
-def test_whatever_arrives_in_whatever_order_the_state_is_what_can_be_known_by_then(
-    backend: Backend, history: list[tuple[str, str]], data: st.DataObject, meta: spry.ActorMeta
-) -> None:
-    replicas = Replicas()
-    for source, target in history:
-        if source == target:
-            replicas.write(source)
-        else:
-            replicas.exchange(source, target)
-            replicas.write(target)
-    ids = [process_clock.next() for _ in replicas.rows]
-    order = data.draw(st.permutations(range(len(ids))), label="arrivals")
-    reads = data.draw(st.sets(st.sampled_from(order)), label="read after") | {order[-1]}
-    store = backend.start(player.domain(meta))
-    players = store.repository(Player)
-
-    arrived: set[int] = set()
-    for place in order:
-        row = replicas.rows[place]
-        hit(store, row.points, row.origin, row.sequence, id=ids[place], seen=row.seen)
-        arrived.add(place)
-        if place in reads:
-            expected = visible([replicas.rows[each] for each in sorted(arrived)])
-            assert players.fetch(name="Ada").wounds == expected
-            events = [entry.event for entry in players.history(name="Ada")]
-            assert events == [PlayerHit(points) for points in expected]
-
-    assert players.fetch(name="Ada").wounds == list(range(len(ids)))
-    assert players.handle(CreatePlayer("Ada")).ok
-    rows = stored(store, Player, name="Ada").events
-    assert rows[-1].origin == "main"
-    assert len(players.fetch(name="Ada").wounds) == len(ids)
-
-
 @pytest.mark.parametrize("meta", [spry.ActorMeta(), EAGER])
 def test_pages_of_several_origins_keep_the_order_of_ids(
     backend: Backend, small_pages: int, meta: spry.ActorMeta
@@ -287,14 +199,14 @@ def test_pages_of_several_origins_keep_the_order_of_ids(
 # Given ------------------------------------------------------------------------------------------
 
 
-def with_ada(backend: Backend, meta: spry.ActorMeta | None = None) -> Store:
+def with_ada(backend: Backend, meta: spry.ActorMeta | None = None) -> Face:
     store = backend.start(player.domain(meta or spry.ActorMeta()))
     store.repository(Player).handle(CreatePlayer("Ada"))
     return store
 
 
 def hit(
-    store: Store,
+    store: Face,
     points: int,
     origin: str,
     sequence: int,
@@ -314,7 +226,7 @@ def hit(
     )
 
 
-def row_of(store: Store, points: int) -> EventRecord:
+def row_of(store: Face, points: int) -> EventRecord:
     """The stored row of one hit."""
     rows = stored(store, Player, name="Ada").events
     return next(row for row in rows if f'"points":{points}' in row.content.replace(" ", ""))

@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import spry_sqla as spry
+from spry_conformance.faces import Face
 from spry_sqla.clock import process_clock
-from tests.backends import Backend, Store
-from tests.behaviour.examples import examples
+from tests.backends import Backend, let_first
 from tests.domains import player
 from tests.domains.player import Beat, CreatePlayer, Hit, Player, Stumble
 from tests.rows import put_snapshot, rival_of, stored
@@ -106,39 +104,13 @@ def test_an_append_that_fails_leaves_no_snapshot(backend: Backend) -> None:
     store = backend.start(player.domain(meta), attempts=2)
     players = store.repository(Player)
     players.handle(CreatePlayer("Ada"))
-    store.rival(rival_of)
+    let_first(store, rival_of)
 
     with pytest.raises(spry.ConcurrencyError):
         players.handle(Hit("Ada", 1))
 
     assert snapshots(backend, store) == 1
     assert backend.open(player.domain(meta)).repository(Player).fetch(name="Ada").wounds == [1, 1]
-
-
-@examples(8)
-@given(
-    frequency=st.integers(1, 4),
-    during_read=st.booleans(),
-    blows=st.lists(st.lists(st.integers(0, 9), max_size=4).map(tuple), max_size=8),
-)
-def test_snapshots_change_no_result(
-    backend: Backend, frequency: int, during_read: bool, blows: list[tuple[int, ...]]
-) -> None:
-    outcomes = []
-    for meta in (
-        NO_MORE,
-        spry.ActorMeta(snapshot_frequency=frequency, snapshot_during_read=during_read),
-    ):
-        players = backend.start(player.domain(meta)).repository(Player)
-        players.handle(CreatePlayer("Ada"))
-        seen = []
-        for each in blows:
-            results = players.handle(Beat("Ada", each))
-            seen.append((results.original, results.modified, players.fetch(name="Ada")))
-        versions = [players.fetch(name="Ada", version=version) for version in range(12)]
-        outcomes.append((seen, versions))
-
-    assert outcomes[0] == outcomes[1]
 
 
 # Passed over ------------------------------------------------------------------------------------
@@ -267,18 +239,18 @@ def test_no_snapshot_has_seen_more_than_its_stream_has(backend: Backend) -> None
 # Given ------------------------------------------------------------------------------------------
 
 
-def snapshots(backend: Backend, store: Store) -> int:
+def snapshots(backend: Backend, store: Face) -> int:
     return backend.count(store.domain.actor(Player), "snapshots")
 
 
-def with_ada(backend: Backend, domain: spry.Domain) -> Store:
+def with_ada(backend: Backend, domain: spry.Domain) -> Face:
     """Ada, made and hit twice; no snapshot."""
     store = backend.start(domain)
     store.repository(Player).handle_many([CreatePlayer("Ada"), Hit("Ada", 1), Hit("Ada", 2)])
     return store
 
 
-def forge(store: Store, last_event: str, **row: Any) -> None:
+def forge(store: Face, last_event: str, **row: Any) -> None:
     usual: dict[str, Any] = {"vector": '{"main":3}', "version": 3, "last_event": last_event}
     put_snapshot(store, Player, **{**usual, **row}, name="Ada")
 

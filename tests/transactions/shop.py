@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
 import spry_sqla as spry
-from tests.backends import AwaitedRepository, AwaitedStore, PlainStore, Repo, Store
+from spry_conformance.faces import AwaitedFace, AwaitedRepository, Face, PlainFace, Repo
 from tests.domains.player import CreatePlayer, Hit, Player, PlayerCreated, PlayerHit
 from tests.faults.domain import Add, Added, Counter
 
@@ -59,7 +59,7 @@ class App(Protocol):
 
     engine: sa.Engine
     """A plain engine on the same database, to look from outside."""
-    store: Store
+    store: Face
     """The storage itself."""
 
     def session(self) -> AbstractContextManager[Any]:
@@ -85,7 +85,7 @@ class PlainApp:
         self.engine = sa.create_engine(url, **options)
         _make(self.engine)
         self.storage = spry.Storage(self.engine, domain)
-        self.store: Store = PlainStore(self.storage)
+        self.store: Face = PlainFace(self.storage)
 
     def session(self) -> AbstractContextManager[Session]:
         return Session(self.engine)
@@ -119,7 +119,7 @@ class AwaitedApp:
         self.do(self._make())
         self.storage = spry.AsyncStorage(self.awaited, domain)
         self.do(self.storage.check())
-        self.store: Store = AwaitedStore(self._runner, self.storage)
+        self.store: Face = AwaitedFace(self.storage, self._runner)
 
     async def _make(self) -> None:
         async with self.awaited.begin() as connection:

@@ -182,6 +182,7 @@ class Play:
     "events-keep-their-order",
     "Events come back in the order in which they were appended.",
     steps=histories(st.builds(Handle, busy), busy_handles, handles, batches, reopenings, least=8),
+    tries=10,
 )
 def events_keep_their_order(lab: Lab, steps: tuple[Any, ...]) -> None:
     model = Model(Account)
@@ -212,6 +213,7 @@ def events_keep_their_order(lab: Lab, steps: tuple[Any, ...]) -> None:
         reopenings,
         least=6,
     ),
+    tries=10,
 )
 def sequences_have_no_hole(lab: Lab, steps: tuple[Any, ...]) -> None:
     play = Play(lab)
@@ -242,7 +244,7 @@ def sequences_have_no_hole(lab: Lab, steps: tuple[Any, ...]) -> None:
             most=8,
         ),
     ),
-    tries=20,
+    tries=8,
 )
 def stored_rows_never_change(lab: Lab, steps: tuple[Any, ...]) -> None:
     play = Play(lab)
@@ -276,6 +278,7 @@ def stored_rows_never_change(lab: Lab, steps: tuple[Any, ...]) -> None:
         in_transaction(st.builds(Handle, deposits), st.builds(ByHand, TWO, FEW, FEW)),
         most=6,
     ),
+    tries=10,
 )
 def a_stale_append_stores_nothing(lab: Lab, steps: tuple[Any, ...]) -> None:
     play = Play(lab)
@@ -359,7 +362,7 @@ faults = [
             ),
         ),
     ),
-    tries=50,
+    tries=20,
 )
 def an_append_is_atomic(lab: Lab, steps: tuple[Any, ...]) -> None:
     play = Play(lab)

@@ -49,6 +49,7 @@ races = st.builds(Race, owners, st.lists(st.integers(1, 3), min_size=2, max_size
         lambda steps: races.map(lambda race: (*steps, race))
     ),
     needs={"concurrent"},
+    tries=10,
 )
 def one_of_many_writers_succeeds(lab: Lab, steps: tuple[Any, ...]) -> None:
     for step in steps:
@@ -207,7 +208,7 @@ class State:
     "has seen one call after another.",
     steps=st.builds(numbered, turns, programs),
     needs={"concurrent"},
-    tries=30,
+    tries=20,
 )
 def what_is_done_at_once_is_as_one_by_one(lab: Lab, steps: tuple[Any, ...]) -> None:
     calls: list[Call] = []

@@ -43,7 +43,7 @@ crashes = st.builds(
     "not at all.",
     steps=st.tuples(crashes, crashes),
     needs=["durable"],
-    tries=10,
+    tries=8,
 )
 def what_was_reported_survives(lab: Lab, steps: tuple[Any, ...]) -> None:
     lab.do(Handle(Open("Ada")))

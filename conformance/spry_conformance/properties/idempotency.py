@@ -69,7 +69,7 @@ ONCE = long_histories(
     "same-key-runs-once",
     "A command that comes again with its key runs once and answers the same, whenever it comes.",
     steps=ONCE,
-    tries=20,
+    tries=10,
     uses={"concurrent"},
 )
 def same_key_runs_once(lab: Lab, steps: tuple[Any, ...]) -> None:
@@ -114,7 +114,7 @@ OTHER_CONTENT = long_histories(
     "other-content-is-refused",
     "A key that comes again with another command of its actor type is an error: nothing is stored.",
     steps=OTHER_CONTENT,
-    tries=20,
+    tries=8,
     uses={"concurrent"},
 )
 def other_content_is_refused(lab: Lab, steps: tuple[Any, ...]) -> None:
@@ -159,7 +159,7 @@ BATCHES = long_histories(
     "a-batch-is-one-by-one",
     "Commands handled together come to what one by one they come to, and all are stored or none.",
     steps=BATCHES,
-    tries=20,
+    tries=10,
     uses={"concurrent"},
 )
 def a_batch_is_one_by_one(lab: Lab, steps: tuple[Any, ...]) -> None:

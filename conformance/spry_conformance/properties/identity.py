@@ -82,7 +82,7 @@ _scan_batches = st.lists(st.builds(Scan, _shuffled), min_size=2, max_size=6).map
     "the-same-identifiers-reach-the-same-actor",
     "The same identifiers always reach the same actor, whatever the order of their keys.",
     steps=histories(_scans, _scans, _scan_batches, _reopenings, most=8),
-    tries=15,
+    tries=8,
 )
 def the_same_identifiers_reach_the_same_actor(lab: Lab, steps: tuple[Any, ...]) -> None:
     model = Model(Parcel)
@@ -195,7 +195,7 @@ def _first_programs(names: tuple[str, ...]) -> st.SearchStrategy[AtOnce]:
     "Writers whose first commands come at once, for the same identifiers, make one actor.",
     steps=_same_name.flatmap(_first_programs).map(lambda step: (step,)),
     needs=["concurrent"],
-    tries=12,
+    tries=8,
 )
 def first_writers_at_once_make_one_actor(lab: Lab, steps: tuple[Any, ...]) -> None:
     for step in steps:
@@ -264,6 +264,7 @@ def _after(*commands: Any) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
         st.lists(_chain, min_size=2, max_size=4).map(tuple),
         histories(_rename_handles, _rename_handles, _rename_batches, _reopenings, most=8),
     ).map(lambda drawn: _after(Open("Ada"))(sum(drawn, ()))),
+    tries=10,
 )
 def old_and_new_identifiers_reach_it(lab: Lab, steps: tuple[Any, ...]) -> None:
     model = Model(Account)
@@ -304,6 +305,7 @@ def _hesitant(owner: str, name: str) -> tuple[HandleMany]:
         histories(_rename_handles, _rename_handles, _takes, _rename_batches, most=10),
         st.lists(_races, max_size=1).map(tuple),
     ).map(lambda drawn: _after(*map(Open, ["Ada", "Bob", "Cyd", "Dot"]))(sum(drawn, ()))),
+    tries=8,
 )
 def identifiers_in_use_cannot_be_taken(lab: Lab, steps: tuple[Any, ...]) -> None:
     model = Model(Account)
@@ -391,7 +393,7 @@ _refused = st.builds(Refuse, st.sampled_from([*REFUSALS]))
         histories(handles, batches, _counts, _refused, most=8),
         most_of(FAULTS).map(lambda cases: tuple(map(Refuse, cases))),
     ).map(lambda drawn: sum(drawn, ())),
-    tries=12,
+    tries=5,
 )
 def no_id_is_visible(lab: Lab, steps: tuple[Any, ...]) -> None:
     shown: list[tuple[str, str]] = []

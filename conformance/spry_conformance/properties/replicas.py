@@ -63,7 +63,7 @@ beginnings = st.sampled_from(
         ),
     ).map(lambda parts: (parts[0], *parts[1], *parts[2])),
     needs=("replicas",),
-    tries=30,
+    tries=12,
 )
 def cause_sorts_before_effect(lab: Lab, steps: tuple[Any, ...]) -> None:
     world = World()

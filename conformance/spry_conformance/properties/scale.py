@@ -57,7 +57,7 @@ Action = Callable[[Face, str], object]
         st.just(Crowd(300)),
         st.sampled_from([(Long("Cyd", PAGE + 100),), (), ()]),
     ).map(lambda parts: (parts[0], *parts[1], parts[2], *parts[3])),
-    tries=5,
+    tries=3,
 )
 def others_cost_nothing(lab: Lab, steps: tuple[Any, ...]) -> None:
     """The work of the backend is compared where "measured" is claimed.

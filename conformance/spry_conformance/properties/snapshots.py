@@ -94,6 +94,7 @@ dawdles = st.builds(Dawdle, names, st.integers(1, 3))
         busy,
         dawdles,
     ).map(lambda parts: (*parts[:2], *parts[2], *parts[3:])),
+    tries=10,
 )
 def snapshots_appear_when_due(lab: Lab, steps: tuple[Any, ...]) -> None:
     model = Model(Account)
@@ -187,6 +188,7 @@ CODES = ["revision 0", "revision 0", "revision 1", "upper case", "cut short", "l
             max_size=8,
         ),
     ).map(lambda parts: (parts[0], *parts[1])),
+    tries=8,
 )
 def other_code_has_other_snapshots(lab: Lab, steps: tuple[Any, ...]) -> None:
     lab.reopen(NONE)
@@ -252,7 +254,7 @@ spoilt = st.builds(Forge, st.just("Ada"), st.just(1000), state=st.sampled_from(N
         ),
         spoilt,
     ).map(lambda parts: (parts[0], *parts[1], parts[2])),
-    tries=30,
+    tries=12,
 )
 def unreadable_snapshots_are_passed_over(lab: Lab, steps: tuple[Any, ...]) -> None:
     lab.reopen(NONE)
@@ -316,6 +318,7 @@ ahead = st.builds(
             max_size=7,
         ),
     ).map(lambda parts: (*parts[:2], *parts[2])),
+    tries=10,
 )
 def no_snapshot_is_ahead(lab: Lab, steps: tuple[Any, ...]) -> None:
     """Transactions and writers at once are left out where they are not claimed."""

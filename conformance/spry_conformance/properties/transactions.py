@@ -115,7 +115,7 @@ def _steps(*kinds: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         most=8,
     ),
     needs={"transactions"},
-    tries=25,
+    tries=10,
     uses={"concurrent", "joinable"},
 )
 def a_transaction_is_whole(lab: Lab, steps: tuple[Any, ...]) -> None:

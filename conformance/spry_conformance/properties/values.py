@@ -78,7 +78,7 @@ _count = st.builds(Handle, st.builds(Count, numbers))
     "Every supported value comes back equal and of the same type, through event, command, "
     "metadata, identifiers and snapshot alike.",
     steps=histories(_keep, _keep, _count, most=4),
-    tries=15,
+    tries=10,
 )
 def values_come_back_the_same(lab: Lab, steps: tuple[Any, ...]) -> None:
     keyed = [replace(step, key=f"step {place}") for place, step in enumerate(steps)]
@@ -200,7 +200,7 @@ def _kept(held: Contents) -> Handle:
     "Unicode in full, numbers in full, dates in full: they come back the same, however unusual, "
     "as contents, metadata, identifiers and idempotency keys, and from other origins.",
     steps=_edges,
-    tries=3,
+    tries=2,
 )
 def values_at_the_edges_come_back(lab: Lab, steps: tuple[Any, ...]) -> None:
     commands = [step for step in steps if isinstance(step, Handle)]
@@ -365,6 +365,7 @@ _jots = st.builds(
             lambda mixed: tuple(jots if mixed else sorted(jots, key=lambda jot: jot.release))
         )
     ),
+    tries=10,
 )
 def older_releases_are_read(lab: Lab, steps: tuple[Any, ...]) -> None:
     opened = {number: lab.open(of=release.domain()) for number, release in RELEASES.items()}

@@ -42,7 +42,9 @@ class GroupsRunsByType(MemoryEvents):
         return sorted(super().run(actor_id, origin, sequence, limit), key=lambda row: row[0])
 
 
-@mutant("P02", "numbers events itself, by a counter that an append moves even when it fails")
+@mutant(
+    "P02", "numbers events itself, by a counter that an append moves even when it fails", attempts=3
+)
 class CountsFailures(MemoryEvents):
     def append(self, events: Sequence[EventRecord]) -> None:
         counters = self.__dict__.setdefault("counters", {})

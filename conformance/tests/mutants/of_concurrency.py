@@ -97,7 +97,7 @@ class ReadsUncommitted(MemoryAdapter):
         """As where each event goes to a server: meanwhile other threads go on."""
         for event in operation.events:
             super().append(unit, Append(operation.actor, events=[event]))
-            time.sleep(0)
+            time.sleep(0.001)
         super().append(unit, replace(operation, events=()))
 
 
