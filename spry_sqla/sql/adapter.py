@@ -36,6 +36,7 @@ from spry_sqla.sql.stores import SqlStores
 from spry_sqla.sql.turns import in_transaction
 from spry_sqla.stores import KeyTaken, append, read
 
+_UNUSABLE_DRIVERS = {"pg8000"}
 _FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
 _ALEMBIC = "Alembic: `alembic revision --autogenerate`, then `alembic upgrade head`"
 _LOADS = {"postgresql": fused_postgresql.load, "sqlite": fused_sqlite.load}
@@ -59,6 +60,11 @@ class SqlAdapter:
         schemas: SchemaMap = None,
         composed: bool = False,
     ) -> None:
+        if dialect.driver in _UNUSABLE_DRIVERS:
+            raise StorageError(
+                f"the driver {dialect.driver} tells neither the SQLSTATE of an error nor that its "
+                "connection is closed; use psycopg, psycopg2 or asyncpg"
+            )
         flavor = _FLAVORS.get(dialect.name)
         if flavor is None:
             raise StorageError(
