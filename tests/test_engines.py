@@ -23,3 +23,11 @@ def test_what_cannot_keep_the_promises_is_refused_by_name(url: str, advice: str)
 
     with pytest.raises(spry.StorageError, match=advice):
         spry.Storage(engine, domain())
+
+
+def test_a_driver_of_sqlite_that_hides_conflicts_is_refused_by_name() -> None:
+    engine = sa.create_engine("sqlite://")
+    engine.dialect.driver = "libsql"  # whose dialect is not installed here
+
+    with pytest.raises(spry.StorageError, match=r"libsql .* use sqlite3 or aiosqlite"):
+        spry.Storage(engine, domain())

@@ -36,7 +36,13 @@ from spry_sqla.sql.stores import SqlStores
 from spry_sqla.sql.turns import in_transaction
 from spry_sqla.stores import KeyTaken, append, read
 
-_UNUSABLE_DRIVERS = {"pg8000"}
+_UNUSABLE_DRIVERS = {
+    "libsql": "raises ValueError for all faults, so that a conflict is not known as one; use "
+    "sqlite3 or aiosqlite",
+    "pg8000": "tells neither the SQLSTATE of an error nor that its connection is closed; use "
+    "psycopg, psycopg2 or asyncpg",
+}
+"""Driver → why the conformance kit fails on it, and what to use."""
 _FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
 _ALEMBIC = "Alembic: `alembic revision --autogenerate`, then `alembic upgrade head`"
 _LOADS = {"postgresql": fused_postgresql.load, "sqlite": fused_sqlite.load}
@@ -61,10 +67,7 @@ class SqlAdapter:
         composed: bool = False,
     ) -> None:
         if dialect.driver in _UNUSABLE_DRIVERS:
-            raise StorageError(
-                f"the driver {dialect.driver} tells neither the SQLSTATE of an error nor that its "
-                "connection is closed; use psycopg, psycopg2 or asyncpg"
-            )
+            raise StorageError(f"the driver {dialect.driver} {_UNUSABLE_DRIVERS[dialect.driver]}")
         flavor = _FLAVORS.get(dialect.name)
         if flavor is None:
             raise StorageError(
