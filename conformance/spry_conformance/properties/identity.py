@@ -136,7 +136,7 @@ _singles = st.lists(st.builds(Handle, st.builds(Scan, _drawn)), max_size=5).map(
     "Different identifiers never reach the same actor: types, names and every character count; "
     "texts that are equal in NFC are one.",
     steps=st.tuples(_batch_of_near, _singles, _again, _digests).map(lambda drawn: sum(drawn, ())),
-    tries=4,
+    tries=8,
 )
 def different_identifiers_reach_different_actors(lab: Lab, steps: tuple[Any, ...]) -> None:
     model = Model(Parcel)

@@ -142,7 +142,7 @@ class CutsActorIds(MemoryEvents):
         )
 
 
-@mutant("P12", "answers a load of several actors in the order of their digests")
+@mutant("P12", "answers a load of several actors in the order of their digests", attempts=3)
 class AnswersInItsOwnOrder(MemoryAdapter):
     def load(self, unit: UnitOfWork, operation: Load) -> Loading:
         in_order = msgspec.structs.replace(operation, targets=tuple(sorted(operation.targets)))
