@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import sqlalchemy as sa
 
@@ -103,7 +103,8 @@ class MemoryStorage(AdapterStorage):
 
     It takes what the other storages take and refuses what they refuse. Threads may share one; those
     that want to write wait while another is in a transaction. `sharing` is a storage whose data
-    this one has too: opened again, perhaps by newer code.
+    this one has too: opened again, perhaps by newer code. Raises StorageError for one of another
+    kind.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class MemoryStorage(AdapterStorage):
         sharing: "MemoryStorage | None" = None,
         **settings: Unpack[Settings],
     ) -> None:
-        adapter = MemoryAdapter() if sharing is None else sharing._adapter
+        adapter = MemoryAdapter() if sharing is None else _of_kind(MemoryStorage, sharing)._adapter
         super().__init__(adapter, domain, **settings)
 
 
@@ -127,8 +128,11 @@ class AsyncMemoryStorage(Awaited):
         sharing: "AsyncMemoryStorage | None" = None,
         **settings: Unpack[Settings],
     ) -> None:
-        turns = MemoryTurns(MemoryAdapter()) if sharing is None else sharing._turns
-        self._turns: MemoryTurns = turns
+        self._turns: MemoryTurns
+        if sharing is None:
+            self._turns = MemoryTurns(MemoryAdapter())
+        else:
+            self._turns = _of_kind(AsyncMemoryStorage, sharing)._turns
         super().__init__(domain, settings, self._turns.perform)
 
     def transaction(self, *, retry: int = 0) -> AsyncTransaction:
@@ -249,6 +253,17 @@ class AsyncStorage(Awaited):
         if not self._checked:
             await self.check()
         return await self._lender.answer(self._adapter, operation)
+
+
+M = TypeVar("M")
+
+
+def _of_kind(kind: type[M], sharing: object) -> M:
+    if isinstance(sharing, kind):
+        return sharing
+    raise StorageError(
+        f"sharing= takes another {kind.__name__}, and was given a {type(sharing).__name__}"
+    )
 
 
 def _composed_on(engine: sa.Engine, domain: Domain) -> SqlAdapter:

@@ -4,6 +4,7 @@ Each keeps its tables, and throws its rows away as cheaply as it can, for the ki
 times: a file of SQLite is copied from one that has the tables, those of PostgreSQL are emptied.
 """
 
+import asyncio
 import copy
 import itertools
 import os
@@ -11,6 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -101,7 +103,7 @@ class _OfThread(threading.local):
         self.engine: AsyncEngine | None = None
 
 
-class OnDatabase:
+class OnDatabase(ABC):
     """What is common to SQLite and PostgreSQL: an engine, and storages on it of every kind.
 
     `world` is "plain", "composed" (from the four stores), "thread" (awaited, on an Engine) or the
@@ -110,6 +112,8 @@ class OnDatabase:
 
     engine: sa.Engine
     """The one that tables are made with; of plain storages also the one that they work on."""
+    work: Callable[[Any], int] | None = None
+    """How much the database has worked, where it tells."""
 
     def __init__(self, world: str, make: Make) -> None:
         self._world, self._make = world, make
@@ -125,12 +129,17 @@ class OnDatabase:
         elif world != "plain":
             self.claims |= {"async"}
 
+    @abstractmethod
+    def reset(self) -> None:
+        """Throw the data away."""
+
+    @abstractmethod
     def tables(self, domain: spry.Domain) -> None:
         """Make the tables of a domain that are not there."""
-        raise NotImplementedError
 
-    def reset(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def async_engine(self) -> AsyncEngine:
+        """An AsyncEngine on the data, for the thread that asks."""
 
     def open(self, domain: spry.Domain, origin: str, **settings: Any) -> Any:
         self.tables(domain)
@@ -153,9 +162,6 @@ class OnDatabase:
             return spry.AsyncStorage(self.engine, domain, **settings)
         self._of_thread.engine = self._of_thread.engine or self.async_engine()
         return spry.AsyncStorage(self._of_thread.engine, domain, **settings)
-
-    def async_engine(self) -> AsyncEngine:
-        raise NotImplementedError
 
     def close(self, storage: Any) -> Any:
         """Connections of an AsyncEngine belong to an event loop; those of an Engine stay."""
@@ -183,12 +189,9 @@ class OnDatabase:
             capabilities=self.claims,
             tamper=self.tamper,
             caller=self.caller,
-            work=self.work if "measured" in self.claims else None,
+            work=self.work,
             name=name,
         )
-
-    def work(self, storage: Any) -> int:
-        raise NotImplementedError
 
     def count(self, actor: ActorKind[Any], part: str) -> int:
         """How many rows an actor's table has."""
@@ -215,6 +218,7 @@ class OnSqlite(OnDatabase):
         self._steps = 0
         if world in ("plain", "composed"):
             self.claims |= {"measured"}
+            self.work = lambda _: self._steps  # of SQLite's machine
         self.engine = sa.create_engine(
             "sqlite://", creator=self._connect, poolclass=sa.QueuePool, max_overflow=40
         )
@@ -251,10 +255,6 @@ class OnSqlite(OnDatabase):
         sa.event.listen(engine.sync_engine, "connect", _quick)
         return engine
 
-    def work(self, storage: Any) -> int:
-        """Steps of SQLite's machine."""
-        return self._steps
-
     def stop(self) -> None:
         super().stop()
         shutil.rmtree(self._folder)
@@ -271,7 +271,7 @@ class OnSqlite(OnDatabase):
 
 
 class OnSqliteMemory(OnDatabase):
-    """A database of SQLite in memory: plain, or awaited in a thread."""
+    """A database of SQLite in memory."""
 
     def __init__(self, world: str = "plain") -> None:
         super().__init__(world, create)
@@ -286,8 +286,57 @@ class OnSqliteMemory(OnDatabase):
     def tables(self, domain: spry.Domain) -> None:
         self._make(self.engine, domain)
 
-    def close(self, storage: Any) -> None:
+    def async_engine(self) -> AsyncEngine:
+        raise AssertionError("an AsyncEngine has a database in memory of its own")
+
+    def close(self, storage: Any) -> Any:
         """The data are as long there as the engine is."""
+
+
+class OnAiosqliteMemory(OnDatabase):
+    """A database of SQLite in memory, in the one connection of an AsyncEngine."""
+
+    def __init__(self) -> None:
+        super().__init__("aiosqlite", create)
+        # One connection for all: nothing comes to the data beside it, and a transaction, which
+        # would shut out the rest, is refused.
+        self.claims -= {"concurrent", "durable", "guarded", "joinable", "transactions"}
+        self._engine: AsyncEngine | None = None
+        self.engine = sa.create_engine("sqlite://")  # which nothing is asked of
+
+    def reset(self) -> None:
+        engine, self._engine = self._engine, None
+        self._of_thread = _OfThread()
+        if engine is not None:
+            asyncio.run(engine.dispose())
+
+    def tables(self, domain: spry.Domain) -> None:
+        """Only within the event loop: see `open`."""
+
+    async def open(self, domain: spry.Domain, origin: str, **settings: Any) -> Any:
+        async with self.async_engine().begin() as connection:
+            await connection.run_sync(domain.metadata.create_all)
+        opened = super().open(domain, origin, **settings)
+        return await opened if asyncio.iscoroutine(opened) else opened
+
+    def async_engine(self) -> AsyncEngine:
+        if self._engine is None:
+            self._engine = create_async_engine("sqlite+aiosqlite://")
+        return self._engine
+
+    def close(self, storage: Any) -> Any:
+        """The data are as long there as the engine is."""
+
+    def count(self, actor: ActorKind[Any], part: str) -> int:
+        return asyncio.run(self._counted(getattr(actor.tables, part)))
+
+    async def _counted(self, table: sa.Table) -> int:
+        async with self.async_engine().connect() as connection:
+            return (await connection.scalars(sa.select(sa.func.count()).select_from(table))).one()
+
+    def stop(self) -> None:
+        self.reset()
+        super().stop()
 
 
 class OnPostgresql(OnDatabase):
@@ -397,6 +446,7 @@ BACKENDS: dict[str, Callable[[Callable[[], str]], InMemory | OnDatabase]] = {
     "sqlite-composed": lambda url: OnSqlite("composed"),
     "postgresql-composed": lambda url: OnPostgresql(url(), "composed", "composed"),
     "sqlite-memory-thread": lambda url: OnSqliteMemory("thread"),
+    "aiosqlite-memory": lambda url: OnAiosqliteMemory(),
 }
 """Name → how to make it, given the URL of a PostgreSQL database, which is only asked for there.
 

@@ -9,7 +9,9 @@ from tests.conftest import Backends
 IN_FULL = {"memory", "sqlite"}
 """The others are usually tried with the quick profile, and with --thorough with this one, too."""
 
-RARELY = {"sqlite-composed", "postgresql-composed", "sqlite-memory-thread"}
+RARELY = {
+    *("sqlite-composed", "postgresql-composed", "sqlite-memory-thread", "aiosqlite-memory"),
+}
 """What shares its statements with others, and is tried with --thorough."""
 
 

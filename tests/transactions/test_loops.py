@@ -43,3 +43,12 @@ def test_a_storage_that_shares_has_the_data_of_another() -> None:
         return await second.repository(Player).fetch(name="Ada")
 
     assert asyncio.run(handled_and_fetched()) == Player("Ada", 100)
+
+
+def test_storages_share_with_those_of_their_kind_only() -> None:
+    first = spry.AsyncMemoryStorage(domain())
+
+    with pytest.raises(spry.StorageError, match="another MemoryStorage, and was given a AsyncM"):
+        spry.MemoryStorage(domain(), sharing=first)  # type: ignore[arg-type]
+    with pytest.raises(spry.StorageError, match="another AsyncMemoryStorage"):
+        spry.AsyncMemoryStorage(domain(), sharing=spry.MemoryStorage(domain()))  # type: ignore[arg-type]
