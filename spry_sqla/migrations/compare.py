@@ -1,4 +1,4 @@
-"""What autogenerate finds: actors whose tables or guards are missing, changed or renamed.
+"""What autogenerate finds: actors whose tables or guards are missing, changed, renamed or older.
 
 Alembic has compared the tables by then. What it found about ours is replaced: tables are made with
 what belongs to them, and those of an actor that is gone from the code stay, since what they hold
@@ -22,8 +22,20 @@ from spry_sqla.migrations.operations import (
     RenameActorTables,
     RestoreActorTables,
     RestoreSpryTables,
+    UpgradeSpryTables,
 )
-from spry_sqla.schema import Mark, guarded, guards_differ, made_on, shapes, table_name
+from spry_sqla.schema import (
+    FORMAT,
+    FORMAT_TABLE,
+    Mark,
+    check_format,
+    guarded,
+    guards_differ,
+    made_on,
+    shapes,
+    stored_format,
+    table_name,
+)
 
 if TYPE_CHECKING:  # Alembic is still being imported when it imports this
     from alembic.autogenerate.api import AutogenContext
@@ -31,6 +43,8 @@ if TYPE_CHECKING:  # Alembic is still being imported when it imports this
 _Path: TypeAlias = tuple[str | None, str]
 _Place: TypeAlias = tuple[str | None, str]
 """Schema and prefix: what actors share tables in."""
+_Group: TypeAlias = dict[str | None, list[sa.Table]]
+"""The tables of a place by the stored names of their actors; by None those that they share."""
 
 
 def compare(
@@ -50,20 +64,65 @@ def compare(
         for found in upgrade_ops.ops
         if isinstance(found, ops.CreateTableOp)
     }
-    upgrade_ops.ops = [
-        found for found in upgrade_ops.ops if not _is_ours(context, found, ours.keys(), replaced)
-    ]
-    groups: dict[tuple[_Place, str | None], list[sa.Table]] = {}
+    groups: dict[_Place, _Group] = {}
     for table in ours.values():
         if made_on(table, dialect):
             mark = _mark(table)
-            groups.setdefault(((table.schema, mark.prefix), mark.actor), []).append(table)
-    upgrade_ops.ops[:0] = [
-        found
-        for (place, actor), tables in groups.items()
-        for found in _differences(context, place, actor, tables, missing)
+            group = groups.setdefault((table.schema, mark.prefix), {})
+            group.setdefault(mark.actor, []).append(table)
+    differences: list[Operation] = []
+    for place, group in groups.items():
+        upgrades = list(_upgrades(context, place, group, missing))
+        if upgrades:  # what Alembic found is what they change
+            replaced |= {_named(context, table) for tables in group.values() for table in tables}
+        differences += upgrades
+        for actor, tables in group.items():
+            differences += _differences(
+                context, place, actor, tables, missing, upgraded=bool(upgrades)
+            )
+    upgrade_ops.ops = [
+        *differences,
+        *(
+            found
+            for found in upgrade_ops.ops
+            if not _is_ours(context, found, ours.keys(), replaced)
+        ),
     ]
     return PriorityDispatchResult.CONTINUE
+
+
+def _upgrades(
+    context: "AutogenContext", place: _Place, group: _Group, missing: set[_Path]
+) -> Iterator[Operation]:
+    """What brings the tables of a place to the format of this code; before all else is done."""
+    for table in group.get(None, []):
+        if _mark(table).kind != FORMAT_TABLE or _named(context, table) in missing:
+            continue
+        version = stored_format(table, _connection(context))
+        if version is None or version == FORMAT:
+            continue
+        if version > FORMAT:
+            check_format(table, version)
+        actors = [
+            old
+            for actor, tables in group.items()
+            if actor is not None and (old := _stored(context, place, actor, tables, missing))
+        ]
+        schema, prefix = place
+        yield UpgradeSpryTables(*actors, from_format=version, schema=schema, prefix=prefix)
+
+
+def _stored(
+    context: "AutogenContext",
+    place: _Place,
+    actor: str,
+    tables: list[sa.Table],
+    missing: set[_Path],
+) -> str | None:
+    """The name by which an actor has its tables; None where they are still to be made."""
+    if all(_named(context, table) in missing for table in tables):
+        return _former(context, place, tables)
+    return actor
 
 
 def _differences(
@@ -72,7 +131,10 @@ def _differences(
     actor: str | None,
     tables: list[sa.Table],
     missing: set[_Path],
+    *,
+    upgraded: bool,
 ) -> Iterator[Operation]:
+    """What a group of tables lacks; guards are made anew by an upgrade anyway."""
     where: dict[str, Any] = {"schema": place[0], "prefix": place[1]}
     lacking = [_named(context, table) in missing for table in tables]
     if all(lacking):
@@ -84,7 +146,7 @@ def _differences(
             yield CreateActorTables(actor, **where)
     elif any(lacking):
         yield RestoreSpryTables(**where) if actor is None else RestoreActorTables(actor, **where)
-    elif any(guards_differ(table, _connection(context)) for table in tables):
+    elif not upgraded and any(guards_differ(table, _connection(context)) for table in tables):
         yield CreateSpryGuards(**where) if actor is None else CreateActorGuards(actor, **where)
 
 

@@ -16,6 +16,7 @@ from alembic.operations import MigrateOperation, Operations
 from sqlalchemy.engine.mock import MockConnection
 
 from spry_sqla.errors import StorageFailure
+from spry_sqla.migrations.upgrades import STEPS
 from spry_sqla.schema import FORMAT, actor_tables, guard, move, shared_tables, unguard
 
 if TYPE_CHECKING:  # Alembic is still being imported when it imports this
@@ -219,6 +220,70 @@ class RenameActorTables(Operation):
             move(before, after, bind)
 
 
+class UpgradeSpryTables(Operation):
+    """Turn the shared tables and those of actors, of `from_format`, into tables of `format`.
+
+    Raises StorageFailure on the way back: what was stored since may have no place there.
+    """
+
+    name = "upgrade_spry_tables"
+
+    def __init__(
+        self,
+        *actors: str,
+        from_format: int,
+        schema: str | None = None,
+        prefix: str = "",
+        format: int = FORMAT,
+    ) -> None:
+        super().__init__(*actors, schema=schema, prefix=prefix, format=format)
+        self.from_format = from_format
+
+    def reverse(self) -> "Operation":
+        return UpgradeSpryTables(
+            *self.actors,
+            from_format=self.format,
+            schema=self.schema,
+            prefix=self.prefix,
+            format=self.from_format,
+        )
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        return (*super().to_diff_tuple(), self.from_format, self.format)
+
+    def rendered(self) -> str:
+        return f"{super().rendered()}, from_format={self.from_format}"
+
+    def run(self, bind: _Bind) -> None:
+        if self.format < self.from_format:
+            raise StorageFailure(
+                f"tables of format {self.from_format} cannot be made tables of format "
+                f"{self.format} again; restore the backup from before the migration"
+            )
+        tables = self.tables() + (self.tables(*self.actors) if self.actors else [])
+        for table in tables:
+            unguard(table, bind)
+        for step in range(self.from_format + 1, self.format + 1):
+            STEPS[step](tables, bind)
+        for table in tables:
+            guard(table, bind)
+
+    @classmethod
+    def of_all(
+        cls,
+        operations: Operations,
+        *actors: str,
+        from_format: int,
+        schema: str | None = None,
+        prefix: str = "",
+        format: int = FORMAT,
+    ) -> None:
+        """See the class; `actors` are the stored names of all actors of the schema and prefix."""
+        operations.invoke(
+            cls(*actors, from_format=from_format, schema=schema, prefix=prefix, format=format)
+        )
+
+
 CreateActorTables.opposite = DropActorTables
 CreateSpryTables.opposite = DropSpryTables
 CreateActorGuards.opposite = DropActorGuards
@@ -239,6 +304,7 @@ _OPERATIONS: Sequence[tuple[type[Operation], str]] = (
     (CreateSpryGuards, "of_shared"),
     (DropSpryGuards, "of_shared"),
     (RenameActorTables, "of_two"),
+    (UpgradeSpryTables, "of_all"),
 )
 
 

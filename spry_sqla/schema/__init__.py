@@ -1,6 +1,6 @@
 """The tables of actors, their names, and the guards that keep them append-only."""
 
-from spry_sqla.schema.inspection import guarded, guards_differ
+from spry_sqla.schema.inspection import ALEMBIC, check_format, guarded, guards_differ, stored_format
 from spry_sqla.schema.names import LIMIT, Mark, shortened, snake_case, table_name
 from spry_sqla.schema.renaming import move
 from spry_sqla.schema.script import script
@@ -15,6 +15,7 @@ from spry_sqla.schema.tables import (
     shared_tables,
 )
 from spry_sqla.schema.triggers import (
+    FORMAT_TABLE,
     guard,
     made_on,
     statements_after,
@@ -24,7 +25,9 @@ from spry_sqla.schema.triggers import (
 )
 
 __all__ = [
+    "ALEMBIC",
     "FORMAT",
+    "FORMAT_TABLE",
     "LIMIT",
     "ActorTables",
     "JsonText",
@@ -32,6 +35,7 @@ __all__ = [
     "SharedTables",
     "UtcDateTime",
     "actor_tables",
+    "check_format",
     "guard",
     "guarded",
     "guards_differ",
@@ -45,6 +49,7 @@ __all__ = [
     "statements_after",
     "statements_before",
     "statements_for",
+    "stored_format",
     "table_name",
     "unguard",
 ]

@@ -9,10 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from spry_sqla.errors import TablesOutdated
 from spry_sqla.schema import triggers
 from spry_sqla.schema.names import shared_name
 from spry_sqla.schema.triggers import (
     EPOCHS_TABLE,
+    FORMAT,
     FORMAT_TABLE,
     POSTGRESQL_GUARDS,
     REFUSE_FUNCTION,
@@ -24,6 +26,27 @@ from spry_sqla.schema.triggers import (
 )
 
 _log = logging.getLogger("spry_sqla")
+
+ALEMBIC = "Alembic: `alembic revision --autogenerate`, then `alembic upgrade head`"
+"""What brings tables up to date, for messages."""
+
+
+def check_format(table: sa.Table, version: int | None) -> None:
+    """See that `version`, read from the table of formats, is the format that this code reads.
+
+    Raises TablesOutdated.
+    """
+    if version == FORMAT:
+        return
+    age, mend = (
+        ("newer", "deploy the version of spry_sqla that made them")
+        if version is not None and version > FORMAT
+        else ("older", f"upgrade them with {ALEMBIC}")
+    )
+    raise TablesOutdated(
+        f"{table.fullname} says that the tables are of format {version}, {age} than the format "
+        f"{FORMAT} that this version of spry_sqla reads; {mend}"
+    )
 
 
 def guarded(connection: sa.Connection, schema: str | None, table: str) -> bool:
@@ -138,12 +161,25 @@ _BODY = sa.text(
 # Both -------------------------------------------------------------------------------------------
 
 
+def stored_format(table: sa.Table, connection: sa.Connection) -> int | None:
+    """The format in the table of formats; None where it has no row, or may not be read."""
+    newest = _asked(connection, table, sa.select(sa.func.max(table.c.version)), otherwise=None)
+    return None if newest is None else int(newest)
+
+
 def _lacks_first_row(table: sa.Table, connection: sa.Connection) -> bool:
     if mark_of(table).kind not in (FORMAT_TABLE, EPOCHS_TABLE):
         return False
+    count = sa.select(sa.func.count()).select_from(table)
+    return bool(_asked(connection, table, count, otherwise=1) == 0)
+
+
+def _asked(
+    connection: sa.Connection, table: sa.Table, query: sa.Select[Any], *, otherwise: Any
+) -> Any:
     try:
         with connection.begin_nested():
-            return connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0
+            return connection.scalar(query)
     except sa.exc.DBAPIError as error:
         _log.warning("the rows of %s were not looked at: %s", table.fullname, error.orig)
-        return False
+        return otherwise

@@ -28,7 +28,7 @@ from spry_sqla.operations import (
     Read,
     Unavailable,
 )
-from spry_sqla.schema import FORMAT
+from spry_sqla.schema import ALEMBIC, check_format
 from spry_sqla.sql import fused_postgresql, fused_sqlite, postgresql, sqlite
 from spry_sqla.sql.faults import Fault
 from spry_sqla.sql.statements import SchemaMap, Statement, Statements
@@ -44,7 +44,6 @@ _UNUSABLE_DRIVERS = {
 }
 """Driver → why the conformance kit fails on it, and what to use."""
 _FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
-_ALEMBIC = "Alembic: `alembic revision --autogenerate`, then `alembic upgrade head`"
 _LOADS = {"postgresql": fused_postgresql.load, "sqlite": fused_sqlite.load}
 
 
@@ -154,28 +153,20 @@ class SqlAdapter:
         """
         try:
             with self._flavor.reading(connection):
+                self._check_table(connection, self._format)
+                (version,) = self._one(connection, sa.select(sa.func.max(self._format.c.version)))
+                check_format(self._format, version)
                 for table in self._tables():
                     self._check_table(connection, table)
-                (version,) = self._one(connection, sa.select(sa.func.max(self._format.c.version)))
         except Exception as error:
             fault = self._fault(connection, error)
             if fault is None:
                 raise
             raise self._failure(fault, error) from error
-        if version != FORMAT:
-            age, mend = (
-                ("newer", "deploy the version of spry_sqla that made them")
-                if version is not None and version > FORMAT
-                else ("older", f"upgrade them with {_ALEMBIC}")
-            )
-            raise TablesOutdated(
-                f"{self._format.fullname} says that the tables are of format {version}, {age} "
-                f"than the format {FORMAT} that this version of spry_sqla reads; {mend}"
-            )
 
     def _tables(self) -> list[sa.Table]:
         shared = self._domain.shared
-        tables = [shared.format, shared.epochs]
+        tables = [shared.epochs]
         if not self._flavor.generated(shared.epochs):
             tables.append(shared.transactions)
         for kind in self._domain.actors:
@@ -356,11 +347,11 @@ def exhausted() -> StorageUnavailable:
 
 def _tables_missing(what: str) -> TablesMissing:
     return TablesMissing(
-        f"{what}; make the tables with domain.metadata.create_all(engine), or with {_ALEMBIC}"
+        f"{what}; make the tables with domain.metadata.create_all(engine), or with {ALEMBIC}"
     )
 
 
 def _tables_outdated(what: str) -> TablesOutdated:
     return TablesOutdated(
-        f"{what} a column that this version of spry_sqla needs; upgrade it with {_ALEMBIC}"
+        f"{what} a column that this version of spry_sqla needs; upgrade it with {ALEMBIC}"
     )
