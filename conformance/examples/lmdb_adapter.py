@@ -4,6 +4,8 @@ A file of LMDB is one sorted map of bytes. Each record is a value in it, under a
 with what kind it is of, and goes on with what it is asked for by: so every question that the
 contract asks is one short range of keys. Threads and processes may share a file; one transaction
 writes at a time.
+
+    storage = AdapterStorage(LmdbAdapter("game.db"), domain)
 """
 
 import os
@@ -12,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import islice
-from typing import Unpack
-from weakref import WeakSet
 
 import lmdb
 import msgspec
@@ -266,17 +266,17 @@ class LmdbStores:
 
 
 class LmdbUnit:
-    """A transaction of LMDB, or a child of one."""
+    """A transaction of LMDB, or a child of one; `end` is told when it has ended."""
 
     def __init__(
         self,
         adapter: "LmdbAdapter",
-        file: "File",
+        environment: "lmdb.Environment",
         transaction: "lmdb.Transaction[bytes]",
         end: Callable[[], None] = lambda: None,
     ) -> None:
-        self.adapter, self.transaction, self.errors = adapter, transaction, file.errors
-        self._file, self._end = file, end
+        self.adapter, self.transaction, self.errors = adapter, transaction, adapter.errors
+        self._environment, self._end = environment, end
 
     def stores(self, actor: str) -> LmdbStores:
         """The stores of an actor type; nothing must be made for them."""
@@ -285,8 +285,8 @@ class LmdbUnit:
     def nested(self) -> "LmdbUnit":
         """A child; this one rests until it has ended."""
         with self.errors():
-            child = self._file.environment.begin(write=True, parent=self.transaction)
-        return LmdbUnit(self.adapter, self._file, child)
+            child = self._environment.begin(write=True, parent=self.transaction)
+        return LmdbUnit(self.adapter, self._environment, child)
 
     def commit(self) -> None:
         """Commit, and wait for the disk. Raises StorageUnavailable, StorageFailure."""
@@ -304,82 +304,50 @@ class LmdbUnit:
             self._end()
 
 
-class File:
-    """An open file: a process must not open one twice, nor use it after a fork."""
+class LmdbAdapter(contract.Adapter):
+    """Records in a file of LMDB, which is made where there is none.
 
-    def __init__(self, path: str, map_size: int) -> None:
-        self.path = path
-        self.pid = os.getpid()
-        self.users: WeakSet[LmdbAdapter] = WeakSet()
-        self._turn = threading.Lock()
+    A process has one adapter for a file; its threads share it, and it goes on after a fork, if no
+    thread was within a unit of work. Writers wait for those of other processes as long as they
+    take. `map_size` is how many bytes the file may come to have, and costs nothing until they are
+    used. `reads` counts the records that were looked at.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, map_size: int = 2**40) -> None:
+        self.reads = 0
+        self._path, self._map_size = os.fspath(path), map_size
+        self._environment: lmdb.Environment | None = None
+        self._pid = 0
+        self._opening, self._turn = threading.Lock(), threading.Lock()
         self._writer: int | None = None
-        self._gate = threading.Condition()
-        self._readers = 0
-        self._resizing = self._is_full = False
+
+    def begin(self, *, write: bool) -> LmdbUnit:
+        """Begin a transaction. Raises StorageUnavailable, StorageFailure."""
         with self.errors():
-            self.environment = lmdb.open(path, subdir=False, map_size=map_size, max_readers=1_024)
-            self.environment.reader_check()  # killed processes may have left some
-            with self.environment.begin() as transaction:
-                self.format = transaction.get(b"format")
-            if self.format is None:
-                self.format = FORMAT
-                with self.environment.begin(write=True) as transaction:
-                    transaction.put(b"format", FORMAT, overwrite=False)
-
-    def begin_to_read(self) -> "lmdb.Transaction[bytes]":
-        """Begin a transaction that reads what was committed last."""
-        with self._gate:
-            self._gate.wait_for(lambda: not self._resizing)
-            transaction = self.environment.begin()
-            self._readers += 1
-            return transaction
-
-    def end_reading(self) -> None:
-        """Tell that a transaction that reads has ended."""
-        with self._gate:
-            self._readers -= 1
-            self._gate.notify_all()
-
-    def begin_to_write(self) -> "lmdb.Transaction[bytes]":
-        """Begin a transaction that writes, when others of this process no longer do.
-
-        LMDB would wait for them for ever. Raises StorageUnavailable.
-        """
-        if self._writer == threading.get_ident() or not self._turn.acquire(timeout=WAIT):
-            raise spry.StorageUnavailable(
-                f"{self.path} is locked by a transaction that the application has open around this "
-                "call; use the repositories of the transaction"
-            )
-        self._writer = threading.get_ident()
-        try:
-            info, page = self.environment.info(), self.environment.stat()["psize"]
-            if self._is_full or 2 * page * info["last_pgno"] > info["map_size"]:
-                self._resize(2 * info["map_size"])
-                self._is_full = False
-            while True:
-                try:
-                    return self.environment.begin(write=True)
-                except lmdb.MapResizedError:
-                    self._resize(0)  # as large as another process has made it
-        except BaseException:
-            self.end_writing()
-            raise
-
-    def end_writing(self) -> None:
-        """Tell that the transaction that writes has ended."""
-        self._writer = None
-        self._turn.release()
-
-    def _resize(self, size: int) -> None:
-        """Map the file anew, while nobody in this process reads."""
-        with self._gate:
-            self._resizing = True
-            self._gate.wait_for(lambda: not self._readers)
+            environment = self._opened()
+            if not write:
+                return LmdbUnit(self, environment, environment.begin())
+            self._await_turn()
             try:
-                self.environment.set_mapsize(size)
-            finally:
-                self._resizing = False
-                self._gate.notify_all()
+                begun = environment.begin(write=True)
+            except BaseException:
+                self._end_turn()
+                raise
+            return LmdbUnit(self, environment, begun, self._end_turn)
+
+    def check(self) -> None:
+        """Open the file. Raises StorageUnavailable, StorageFailure, TablesOutdated."""
+        with self.errors(), self._opened().begin(write=True) as transaction:
+            transaction.put(b"format", FORMAT, overwrite=False)
+            if transaction.get(b"format") != FORMAT:
+                raise spry.TablesOutdated(f"{self._path} is of another version of this adapter")
+
+    def close(self) -> None:
+        """Close the file; the next unit of work opens it again."""
+        with self._opening:
+            if self._environment is not None:
+                self._environment.close()
+                self._environment = None
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -389,87 +357,46 @@ class File:
         """
         try:
             yield
-        except lmdb.MapFullError as error:
-            self._is_full = True
-            raise spry.StorageUnavailable(f"{self.path} must grow; do it again") from error
-        except (lmdb.DiskError, lmdb.ReadonlyError, lmdb.MemoryError, *BROKEN) as error:
-            raise spry.StorageFailure(f"LMDB cannot work on {self.path}: {error}") from error
+        except LASTING as error:
+            raise spry.StorageFailure(f"LMDB cannot work on {self._path}: {error}") from error
         except lmdb.Error as error:
-            raise spry.StorageUnavailable(f"{self.path} is out of reach: {error}") from error
+            raise spry.StorageUnavailable(f"{self._path} is out of reach: {error}") from error
+
+    def _opened(self) -> "lmdb.Environment":
+        with self._opening:
+            if self._environment is not None and self._pid != os.getpid():
+                self._environment.close()  # it is the parent's, where it stays open
+                self._environment = None
+            if self._environment is None:
+                self._environment = lmdb.open(
+                    self._path, subdir=False, map_size=self._map_size, max_readers=1_024
+                )
+                self._environment.reader_check()  # killed processes may have left some
+                self._pid = os.getpid()
+            return self._environment
+
+    def _await_turn(self) -> None:
+        """Wait until others of this process no longer write: LMDB would wait for ever."""
+        if self._writer == threading.get_ident() or not self._turn.acquire(timeout=WAIT):
+            raise spry.StorageUnavailable(
+                f"{self._path} is locked by a transaction that the application has open around "
+                "this call; use the repositories of the transaction"
+            )
+        self._writer = threading.get_ident()
+
+    def _end_turn(self) -> None:
+        self._writer = None
+        self._turn.release()
 
 
-BROKEN = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PanicError, lmdb.VersionMismatchError)
-
-
-class LmdbAdapter(contract.Adapter):
-    """Records in a file of LMDB, which is made where there is none.
-
-    `map_size` is how many bytes the file may have at first; it doubles when half of them are used.
-    Writers wait for those of other processes as long as they take. A process may fork while none of
-    its threads is within a unit of work. `reads` counts the records that were looked at.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], *, map_size: int = 2**30) -> None:
-        self.reads = 0
-        self._path = os.path.realpath(path)
-        self._map_size = map_size
-
-    def begin(self, *, write: bool) -> LmdbUnit:
-        """Begin a transaction. Raises StorageUnavailable, StorageFailure."""
-        file = self._opened()
-        with file.errors():
-            if write:
-                return LmdbUnit(self, file, file.begin_to_write(), file.end_writing)
-            try:
-                return LmdbUnit(self, file, file.begin_to_read(), file.end_reading)
-            except lmdb.MapResizedError:
-                self.begin(write=True).rollback()  # which sees to that
-            except lmdb.ReadersFullError:
-                file.environment.reader_check()
-            return LmdbUnit(self, file, file.begin_to_read(), file.end_reading)
-
-    def check(self) -> None:
-        """Open the file. Raises StorageUnavailable, StorageFailure, TablesOutdated."""
-        if self._opened().format != FORMAT:
-            raise spry.TablesOutdated(f"{self._path} was written by another version of this code")
-
-    def close(self) -> None:
-        """Let go of the file; the last one of a process closes it."""
-        with _opening:
-            file = _files.get(self._path)
-            if file is not None:
-                file.users.discard(self)
-                if not file.users:
-                    _files.pop(self._path).environment.close()
-
-    def _opened(self) -> File:
-        with _opening:
-            file = _files.get(self._path)
-            if file is None or file.pid != os.getpid():
-                if file is not None:
-                    file.environment.close()  # it is the parent's, where it stays open
-                file = _files[self._path] = File(self._path, self._map_size)
-            file.users.add(self)
-            return file
-
-
-_files: dict[str, File] = {}
-_opening = threading.Lock()
-
-
-class LmdbStorage(contract.AdapterStorage):
-    """A domain in a file of LMDB. Raises what `LmdbAdapter.check` raises."""
-
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        domain: spry.Domain,
-        **settings: Unpack[contract.Settings],
-    ) -> None:
-        self.adapter = LmdbAdapter(path)
-        super().__init__(self.adapter, domain, **settings)
-
-    def close(self) -> None:
-        """Refuse further work, and let go of the file."""
-        super().close()
-        self.adapter.close()
+LASTING = (
+    lmdb.CorruptedError,
+    lmdb.DiskError,
+    lmdb.InvalidError,
+    lmdb.MapFullError,
+    lmdb.MemoryError,
+    lmdb.PanicError,
+    lmdb.ReadonlyError,
+    lmdb.VersionMismatchError,
+)
+"""What will not pass by itself."""

@@ -4,22 +4,28 @@ from pathlib import Path
 
 import pytest
 
-from lmdb_adapter import LmdbAdapter, LmdbStorage
+from lmdb_adapter import LmdbAdapter
 from spry_conformance import Adapter, Conformance
-from spry_sqla.adapters import AsyncAdapterStorage
+from spry_sqla.adapters import AdapterStorage, AsyncAdapterStorage
 
 CLAIMS = {"concurrent", "durable", "measured", "replicas", "transactions"}
+
+
+def throw_away(lmdb: LmdbAdapter, file: Path) -> None:
+    lmdb.close()
+    file.unlink(missing_ok=True)
 
 
 class TestLmdb(Conformance):
     @pytest.fixture
     def adapter(self, tmp_path: Path) -> Adapter:
         file = tmp_path / "file.db"
+        lmdb = LmdbAdapter(file)
         return Adapter(
-            open=lambda domain, origin: LmdbStorage(file, domain, origin=origin),
-            reset=lambda: file.unlink(missing_ok=True),
+            open=lambda domain, origin: AdapterStorage(lmdb, domain, origin=origin),
+            reset=lambda: throw_away(lmdb, file),
             capabilities=CLAIMS,
-            work=lambda storage: storage.adapter.reads,
+            work=lambda storage: lmdb.reads,
             name="lmdb",
         )
 
@@ -31,8 +37,7 @@ class TestLmdbAwaited(Conformance):
         lmdb = LmdbAdapter(file)
         return Adapter(
             open=lambda domain, origin: AsyncAdapterStorage(lmdb, domain, origin=origin),
-            reset=lambda: file.unlink(missing_ok=True),
-            close=lambda storage: lmdb.close(),
+            reset=lambda: throw_away(lmdb, file),
             capabilities={*CLAIMS, "async"},
             work=lambda storage: lmdb.reads,
             name="lmdb, awaited",

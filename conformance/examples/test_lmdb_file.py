@@ -1,8 +1,7 @@
-"""What the kit does not know of: the file of LMDB grows, is shared, and outlives forks."""
+"""What the kit does not know of: the file of LMDB has a size, is shared, and outlives forks."""
 
 import multiprocessing
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,78 +9,59 @@ import pytest
 
 import lmdb_adapter
 import spry_sqla as spry
-from lmdb_adapter import LmdbAdapter, LmdbStorage
+from lmdb_adapter import LmdbAdapter
 from spry_conformance.domain import Account, Deposit, domain
 from spry_sqla.adapters import AdapterStorage
 
-SMALL = 2**17
 SECONDS = 120
 
 
-def deposit(path: Path, owner: str, times: int, amounts: int = 100) -> None:
-    accounts = AdapterStorage(LmdbAdapter(path, map_size=SMALL), domain()).repository(Account)
+def opened(path: Path) -> AdapterStorage:
+    return AdapterStorage(LmdbAdapter(path), domain())
+
+
+def deposit(path: Path, owner: str, times: int) -> None:
+    adapter = LmdbAdapter(path)
+    accounts = AdapterStorage(adapter, domain()).repository(Account)
     for _ in range(times):
-        accounts.handle(Deposit(owner, (1,) * amounts)).unwrap()
+        accounts.handle(Deposit(owner, (1,))).unwrap()
+    adapter.close()
 
 
-def balance(path: Path, owner: str) -> int:
-    with LmdbStorage(path, domain()) as storage:
-        return storage.repository(Account).fetch(owner=owner).balance
-
-
-def test_a_file_grows_while_threads_write_and_read(tmp_path: Path) -> None:
+def test_processes_share_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
-    accounts = AdapterStorage(LmdbAdapter(path, map_size=SMALL), domain()).repository(Account)
-    done = threading.Event()
-
-    def read() -> int:
-        times = 0
-        while not done.is_set():
-            assert accounts.fetch(owner="Ada").balance % 100 == 0
-            times += 1
-        return times
-
-    with ThreadPoolExecutor(5) as threads:
-        readers = [threads.submit(read) for _ in range(2)]
-        writers = [threads.submit(deposit, path, owner, 10) for owner in ("Ada", "Ada", "Bob")]
-        try:
-            for writer in writers:
-                writer.result(SECONDS)
-        finally:
-            done.set()
-        assert all(reader.result(SECONDS) for reader in readers)
-
-    assert path.stat().st_size > 2 * SMALL
-    assert (balance(path, "Ada"), balance(path, "Bob")) == (2_000, 1_000)
-
-
-def test_a_file_grows_by_what_other_processes_write(tmp_path: Path) -> None:
-    path = tmp_path / "file.db"
-    deposit(path, "Ada", 1)
     spawn = multiprocessing.get_context("spawn")
-    others = [spawn.Process(target=deposit, args=(path, "Ada", 10)) for _ in range(2)]
+    others = [spawn.Process(target=deposit, args=(path, "Ada", 20)) for _ in range(2)]
 
     for other in others:
         other.start()
-    deposit(path, "Bob", 10)
+    deposit(path, "Bob", 20)
     for other in others:
         other.join(SECONDS)
 
     assert [other.exitcode for other in others] == [0, 0]
-    assert (balance(path, "Ada"), balance(path, "Bob")) == (2_100, 1_000)
+    accounts = opened(path).repository(Account)
+    assert [accounts.fetch(owner=owner).balance for owner in ("Ada", "Bob")] == [40, 20]
 
 
-def test_one_append_may_be_larger_than_the_file(tmp_path: Path) -> None:
+def test_a_full_file_keeps_what_it_has_and_goes_on_when_it_may_be_larger(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
+    small = LmdbAdapter(path, map_size=2**19)
+    accounts = AdapterStorage(small, domain()).repository(Account)
+    results: list[Account] = []
 
-    deposit(path, "Ada", 1, amounts=2_000)
+    with pytest.raises(spry.StorageFailure, match="mapsize limit"):
+        results.extend(accounts.handle(Deposit("Ada", (1,) * 10)).unwrap() for _ in range(1_000))
 
-    assert balance(path, "Ada") == 2_000
+    assert accounts.fetch(owner="Ada") == results[-1]
+    small.close()
+    accounts = opened(path).repository(Account)
+    accounts.handle(Deposit("Ada", (1,) * 10)).unwrap()
+    assert accounts.fetch(owner="Ada").balance == 10 * (len(results) + 1)
 
 
 def test_a_parent_and_its_child_go_on_with_one_storage(tmp_path: Path) -> None:
-    storage = LmdbStorage(tmp_path / "file.db", domain())
-    accounts = storage.repository(Account)
+    accounts = opened(tmp_path / "file.db").repository(Account)
     accounts.handle(Deposit("Ada", (1,)))
 
     child = multiprocessing.get_context("fork").Process(
@@ -96,23 +76,22 @@ def test_a_parent_and_its_child_go_on_with_one_storage(tmp_path: Path) -> None:
     assert accounts.fetch(owner="Ada").balance == 21
 
 
-def test_the_last_storage_of_a_process_closes_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "file.db"
-    first, second = LmdbStorage(path, domain()), LmdbStorage(path, domain())
+def test_a_second_adapter_of_a_process_for_a_file_is_refused(tmp_path: Path) -> None:
+    first = LmdbAdapter(tmp_path / "file.db")
+    AdapterStorage(first, domain())
+
+    with pytest.raises(spry.StorageUnavailable, match="already open in this process"):
+        opened(tmp_path / "file.db")
 
     first.close()
-    second.repository(Account).handle(Deposit("Ada", (1,))).unwrap()
-    assert str(path) in lmdb_adapter._files
-    second.close()
-
-    assert str(path) not in lmdb_adapter._files
+    opened(tmp_path / "file.db")
 
 
 def test_who_would_wait_for_the_own_transaction_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lmdb_adapter, "WAIT", 0.01)
-    storage = LmdbStorage(tmp_path / "file.db", domain())
+    storage = opened(tmp_path / "file.db")
     accounts = storage.repository(Account)
 
     with storage.transaction() as transaction, ThreadPoolExecutor(1) as other:
@@ -132,21 +111,25 @@ def test_what_is_no_file_of_this_adapter_is_refused(
     other = tmp_path / "other"
     other.write_bytes(b"something else" * 1_000)
     with pytest.raises(spry.StorageFailure):
-        LmdbStorage(other, domain())
+        opened(other)
     with pytest.raises(spry.StorageUnavailable):
-        LmdbStorage(tmp_path / "no" / "folder", domain())
+        opened(tmp_path / "no" / "folder")
 
-    LmdbStorage(tmp_path / "file.db", domain()).close()
+    adapter = LmdbAdapter(tmp_path / "file.db")
+    AdapterStorage(adapter, domain())
+    adapter.close()
     monkeypatch.setattr(lmdb_adapter, "FORMAT", b"2")
     with pytest.raises(spry.TablesOutdated):
-        LmdbStorage(tmp_path / "file.db", domain())
+        opened(tmp_path / "file.db")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
-    LmdbStorage(path, domain()).close()
+    adapter = LmdbAdapter(path)
+    AdapterStorage(adapter, domain())
+    adapter.close()
     path.chmod(0o400)
 
     with pytest.raises(spry.StorageFailure):
-        LmdbStorage(path, domain())
+        opened(path)

@@ -85,7 +85,7 @@ def run_properties(
             outcome = run(each, adapter, profile=profile, with_seed=seeded)
             outcomes.append(outcome)
             if outcome.verdict is Verdict.FAILED:
-                console.print(outcome.tell(), markup=False)
+                _say(outcome.tell())
             progress.advance(task)
     lines = [line_of(outcome) for outcome in outcomes]
     sys.stdout.write(to_text(lines, console.width, color=console.is_terminal))
@@ -110,11 +110,11 @@ def replay(
         raise typer.BadParameter(
             f"{tried.title} needs {', '.join(lacking)}, which {adapter.name} does not claim"
         )
-    console.print(f"{tried.title} on {adapter.name}\npromised: {tried.promise}", markup=False)
+    _say(f"{tried.title} on {adapter.name}\npromised: {tried.promise}")
     try:
-        play_again(tried, adapter, told, lambda text: console.print(text, markup=False))
+        play_again(tried, adapter, told, _say)
     except Exception as error:  # noqa: BLE001  (whatever it is, the property does not hold)
-        console.print(Text(f"does not hold: {seen(error)}", "red"))
+        console.print(Text(f"does not hold: {seen(error)}", "red"), soft_wrap=True)
         raise typer.Exit(1) from None
     console.print(Text("holds", "green"))
 
@@ -154,6 +154,11 @@ def adapter_at(address: str) -> Adapter:
             f"{address} is of the type {type(found).__name__}, and no spry_conformance.Adapter"
         )
     return found
+
+
+def _say(text: str) -> None:
+    """Print a text in its own lines: one of them may be a history, to be copied."""
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _chosen(numbers: list[str] | None) -> list[Property]:

@@ -105,7 +105,7 @@ def test_of_the_blocks_of_a_page_in_order(
         made = shutil.ignore_patterns("*.db*")  # by someone who did what the page says
         shutil.copytree(page.parent, tmp_path, ignore=made, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("DATABASE_URL", raising=False)
     sys.path_importer_cache.pop(".", None)  # as in a new process, in this folder
