@@ -103,7 +103,7 @@ class SqlAdapter:
 
         It is then as it was before, but for what an append has written. Answers Conflict to a read,
         too, where the database wants the transaction to run again; Unavailable without
-        `nothing_stored` where all of the transaction is lost.
+        `nothing_stored` where all of the transaction is lost. Raises FailedBefore, too.
         """
         driver: Any = connection.driver_connection
         was_open = in_transaction(driver)
@@ -113,6 +113,8 @@ class SqlAdapter:
             return Unavailable(lost.failure)
         except KeyTaken:
             return Conflict()
+        except FailedBefore:
+            raise
         except Exception as error:  # noqa: BLE001  (sorted out there, and raised again)
             return self._outcome(connection, operation, error, within=True, was_open=was_open)
 
@@ -123,7 +125,7 @@ class SqlAdapter:
         cursor = connection.cursor()
         try:
             self._flavor.begin_within(connection, cursor)
-            cursor.execute("SAVEPOINT spry_sqla")
+            self._set_savepoint(cursor)
             try:
                 if not isinstance(operation, Append):
                     answer = self._answer(connection, of_actor, operation)
@@ -145,6 +147,14 @@ class SqlAdapter:
             return answer
         finally:
             cursor.close()
+
+    def _set_savepoint(self, cursor: Any) -> None:
+        try:
+            cursor.execute("SAVEPOINT spry_sqla")
+        except Exception as error:
+            if self._flavor.failed_before(error):
+                raise FailedBefore from error
+            raise
 
     def check(self, connection: PoolProxiedConnection) -> None:
         """See that every table is there, with its columns, in the format that this code reads.
@@ -311,6 +321,10 @@ class SqlAdapter:
                 return StorageFailure(
                     f"the database refused {refused} ({what}); see the {said} for what it said"
                 )
+
+
+class FailedBefore(Exception):
+    """A statement of the caller's has failed, and the database wants it to be rolled back."""
 
 
 class _TransactionLost(Exception):

@@ -3,6 +3,7 @@
 Nothing here commits, rolls back or closes what it did not open.
 """
 
+from inspect import iscoroutinefunction
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
@@ -13,31 +14,35 @@ from spry_sqla.domain import Domain
 from spry_sqla.errors import ConcurrencyError, StorageError
 from spry_sqla.operations import Append, Conflict, Read, Unavailable
 from spry_sqla.sql import postgresql, sqlite
-from spry_sqla.sql.adapter import SqlAdapter, transaction_lost
+from spry_sqla.sql.adapter import FailedBefore, SqlAdapter, transaction_lost
 from spry_sqla.sql.statements import SchemaMap
 from spry_sqla.sql.turns import in_transaction
 
 if TYPE_CHECKING:  # the ORM and greenlet, which an application without them need not load
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
     from sqlalchemy.orm import Session, scoped_session
 
     Transacted: TypeAlias = sa.Connection | Session | scoped_session[Any]
-    AsyncTransacted: TypeAlias = AsyncConnection | AsyncSession
+    AsyncTransacted: TypeAlias = AsyncConnection | AsyncSession | async_scoped_session[Any]
 
 
 class Adapters:
-    """The adapters of an engine: one for each `schema_translate_map` of its connections."""
+    """The adapters of a database: one for each driver and `schema_translate_map`."""
 
     def __init__(self, domain: Domain, dialect: sa.Dialect) -> None:
         self._domain = domain
         self._dialect = dialect
-        self._made: dict[frozenset[Any] | None, SqlAdapter] = {}
+        self._made: dict[tuple[str, frozenset[Any] | None], SqlAdapter] = {}
 
-    def of(self, schemas: SchemaMap) -> SqlAdapter:
-        """The adapter for a map. Raises StorageError for a dialect that is not supported."""
-        key = None if schemas is None else frozenset(schemas.items())
+    def of(self, schemas: SchemaMap, dialect: sa.Dialect | None = None) -> SqlAdapter:
+        """The adapter for a map, and for the dialect of a connection that is joined.
+
+        Raises StorageError for a dialect that is not supported.
+        """
+        dialect = dialect or self._dialect
+        key = dialect.driver, None if schemas is None else frozenset(schemas.items())
         if key not in self._made:
-            self._made[key] = SqlAdapter(self._domain, self._dialect, schemas=schemas)
+            self._made[key] = SqlAdapter(self._domain, dialect, schemas=schemas)
         return self._made[key]
 
 
@@ -55,11 +60,13 @@ class Joiner:
         Raises StorageUnavailable and ConcurrencyError at once, and StorageError where the
         connection cannot be used so.
         """
-        connection = _connection_of(self._joined, self._engine)
+        connection = _connection_of(_now(self._joined), self._engine)
         _check(connection)
         if not connection.in_transaction():
             connection.begin()  # as SQLAlchemy does by itself at the first statement
-        adapter = self._adapters.of(_schemas(connection, self._engine))
+        if connection.dialect.name == sqlite.NAME and sqlite.begins_nothing(connection):
+            raise _autocommit()
+        adapter = self._adapters.of(_schemas(connection, self._engine), connection.dialect)
         at_work = connection.info.setdefault("spry_sqla at work", Lock())
         if not at_work.acquire(blocking=False):
             raise StorageError(
@@ -70,6 +77,11 @@ class Joiner:
         was_open = in_transaction(driver)
         try:
             answer = adapter.perform_within(connection.connection, operation)
+        except FailedBefore as failed:
+            raise StorageError(
+                "a statement has failed in the transaction that was joined, and PostgreSQL refuses "
+                "others in it; roll back to a savepoint from before that statement, or all of it"
+            ) from failed.__cause__
         except BaseException:
             # Whoever is cancelled in between must not leave a transaction that would be rolled
             # back where it is committed.
@@ -101,28 +113,31 @@ class AsyncJoiner:
 
     async def answer(self, operation: Read | Append) -> Any:
         """As `Joiner.answer`."""
-        return await self._joined.run_sync(
+        return await _now(self._joined).run_sync(
             lambda plain: Joiner(self._engine, self._adapters, plain).answer(operation)
         )
 
 
 def checked(joined: Any, *, awaited: bool) -> Any:
     """What was given to be joined. Raises StorageError for what cannot be."""
-    if hasattr(joined, "registry") and callable(joined):
-        joined = joined()  # a scoped session: the one of this thread or task
     kind = type(joined).__name__
-    is_async = hasattr(joined, "run_sync")
-    if is_async is not awaited and (is_async or _is_plain(joined)):
+    is_async = iscoroutinefunction(getattr(joined, "commit", None))
+    if is_async is not awaited and _is_transacted(joined):
         mine, other = ("AsyncStorage", "Storage") if awaited else ("Storage", "AsyncStorage")
         raise StorageError(f"{mine}.join cannot take a {kind}; {other}.join does")
-    if not (is_async or _is_plain(joined)):
+    if not _is_transacted(joined):
         wanted = "AsyncSession or an AsyncConnection" if awaited else "Session or a Connection"
         raise StorageError(f"join takes a {wanted} of SQLAlchemy, and was given a {kind}")
     return joined
 
 
-def _is_plain(joined: object) -> "TypeGuard[Transacted]":
-    return isinstance(joined, sa.Connection) or _is_session(joined)
+def _now(joined: Any) -> Any:
+    """Of a scoped session the one that this thread or task has now: it may be another each time."""
+    return joined() if hasattr(joined, "registry") and callable(joined) else joined
+
+
+def _is_transacted(joined: object) -> bool:
+    return hasattr(joined, "begin_nested") and hasattr(joined, "execute")
 
 
 def _is_session(joined: object) -> "TypeGuard[Session]":
@@ -131,10 +146,11 @@ def _is_session(joined: object) -> "TypeGuard[Session]":
 
 
 def _schemas(connection: sa.Connection, engine: sa.Engine) -> SchemaMap:
-    """The translation of the connection or, where it has none, of the storage: its tenant."""
-    of_storage = engine.get_execution_options().get("schema_translate_map")
-    schemas: SchemaMap = connection.get_execution_options().get("schema_translate_map", of_storage)
-    return schemas
+    """The translation of the connection and, of schemas that it does not name, of the storage."""
+    maps = [
+        each.get_execution_options().get("schema_translate_map") for each in (engine, connection)
+    ]
+    return {**(maps[0] or {}), **(maps[1] or {})} if any(maps) else None
 
 
 def _connection_of(joined: "Transacted", engine: sa.Engine) -> sa.Connection:
@@ -146,7 +162,8 @@ def _connection_of(joined: "Transacted", engine: sa.Engine) -> sa.Connection:
     if not _same_database(connection.engine, engine):
         raise StorageError(
             "what was joined is bound to another database than the storage; bind it to the "
-            "storage's engine, a Session also by binds={...}"
+            "storage's engine, a Session also by binds={...}; where its own get_bind decides, join "
+            "session.connection(bind_arguments=...)"
         )
     return connection
 
@@ -170,10 +187,7 @@ def _check(connection: sa.Connection) -> None:
     if connection.invalidated:
         raise transaction_lost("its connection broke, or was cancelled")
     if _autocommits(connection):
-        raise StorageError(
-            "the connection that was joined is in AUTOCOMMIT, where nothing can be rolled "
-            "back; join one with a transaction, or use the storage itself"
-        )
+        raise _autocommit()
     if not sqlite.has_savepoints(connection.engine):
         if connection.in_nested_transaction():
             raise StorageError(
@@ -182,6 +196,13 @@ def _check(connection: sa.Connection) -> None:
                 "spry_sqla.sqlite_engine"
             )
         sqlite.keep_savepoints(connection.engine)
+
+
+def _autocommit() -> StorageError:
+    return StorageError(
+        "the connection that was joined is in AUTOCOMMIT, where nothing can be rolled back; join "
+        "one with a transaction, or use the storage itself"
+    )
 
 
 def _same_database(one: sa.Engine, other: sa.Engine) -> bool:
@@ -199,9 +220,11 @@ def _database(engine: sa.Engine) -> tuple[Any, ...] | None:
     if url.get_backend_name() == sqlite.NAME:
         if not name or name == ":memory:":
             return None
-        if "uri" not in url.query:
-            name = str(Path(name).resolve())
-    return url.get_backend_name(), url.host, url.port, name, url.query
+        if "uri" in url.query:
+            return sqlite.NAME, name, url.query
+        return sqlite.NAME, str(Path(name).resolve())
+    place = url.query.get("host", url.host), str(url.query.get("port", url.port))
+    return (url.get_backend_name(), *place, name)
 
 
 def _autocommits(connection: sa.Connection) -> bool:

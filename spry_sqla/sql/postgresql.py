@@ -145,6 +145,11 @@ def autocommits(driver: Any) -> bool:
     return bool(driver.autocommit)
 
 
+def failed_before(error: BaseException) -> bool:
+    """Whether a statement was refused because one before it has failed in its transaction."""
+    return _sqlstate(error) == "25P02"
+
+
 def has_lost(connection: Any) -> bool:
     """Whether a statement has failed in the transaction that is open on a connection."""
     status = _transaction_status(connection.driver_connection)

@@ -115,6 +115,11 @@ def begin_within(connection: Any, cursor: Any) -> None:
         cursor.execute("BEGIN IMMEDIATE")
 
 
+def failed_before(error: BaseException) -> bool:
+    """Never: a statement that fails leaves its transaction as it was."""
+    return False
+
+
 def has_lost(connection: Any) -> bool:
     """Whether a transaction that was open is no more: a full disk, say, may end it."""
     return not connection.driver_connection.in_transaction
@@ -136,8 +141,17 @@ def keep_savepoints(engine: sa.Engine) -> None:
     it, as late as can be; nothing else changes for the application.
     https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#pysqlite-serializable
     """
+    engine = _first(engine)
     if engine.dialect.name == NAME and not sa.event.contains(engine, "savepoint", _begin_first):
         sa.event.listen(engine, "savepoint", _begin_first)
+
+
+def _first(engine: sa.Engine) -> sa.Engine:
+    """The engine from which `execution_options` has made others, which share its events."""
+    # It has no public name.
+    while (derived_from := getattr(engine, "_proxied", None)) is not None:
+        engine = derived_from
+    return engine
 
 
 def _begin_first(connection: sa.Connection, _name: str) -> None:
@@ -150,7 +164,18 @@ def _begin_first(connection: sa.Connection, _name: str) -> None:
 
 def has_savepoints(engine: sa.Engine) -> bool:
     """Whether `keep_savepoints` was told of an engine."""
-    return engine.dialect.name != NAME or sa.event.contains(engine, "savepoint", _begin_first)
+    return engine.dialect.name != NAME or sa.event.contains(
+        _first(engine), "savepoint", _begin_first
+    )
+
+
+def begins_nothing(connection: sa.Connection) -> bool:
+    """Whether each statement commits although SQLAlchemy has begun a transaction.
+
+    With `isolation_level=None` the driver begins none, and so an event of the engine has to.
+    """
+    driver: Any = connection.connection.driver_connection
+    return driver.isolation_level is None and not driver.in_transaction
 
 
 def is_autocommit(connection: sa.Connection) -> bool:

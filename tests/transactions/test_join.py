@@ -1,14 +1,13 @@
 """`storage.join`: commands in the caller's own transaction, with its own rows."""
 
 import asyncio
-from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 import spry_sqla as spry
@@ -17,7 +16,6 @@ from tests.faults.domain import Add, Counter
 from tests.transactions.shop import (
     App,
     AwaitedApp,
-    Base,
     Note,
     Overtaken,
     PlainApp,
@@ -25,13 +23,6 @@ from tests.transactions.shop import (
     notes,
     total,
 )
-
-
-@pytest.fixture(params=[PlainApp, AwaitedApp], ids=["sync", "async"])
-def app(request: pytest.FixtureRequest, database_url: str) -> Iterator[App]:
-    make: Callable[[str], Any] = request.param
-    with closing(make(database_url)) as app:
-        yield app
 
 
 def insert(text: str) -> sa.Insert:
@@ -88,20 +79,21 @@ def test_what_is_closed_without_a_commit_is_not_stored(app: App) -> None:
     assert total(app.engine) == 0
 
 
-def test_in_a_savepoint_of_the_caller(app: App) -> None:
-    with app.session() as session:
-        counters = app.join(session).repository(Counter)
+@pytest.mark.parametrize("on_connection", [False, True], ids=["session", "connection"])
+def test_in_a_savepoint_of_the_caller(app: App, on_connection: bool) -> None:
+    with app.connection() if on_connection else app.session() as joined:
+        counters = app.join(joined).repository(Counter)
         counters.handle(Add("c", 1))
-        nested = app.do(session.begin_nested())
-        session.add(Note(text="given up"))
+        nested = app.do(joined.begin_nested())
+        app.do(joined.execute(insert("given up")))
         counters.handle(Add("c", 10))
         app.do(nested.rollback())
         assert counters.fetch(name="c").total == 1
-        nested = app.do(session.begin_nested())
-        session.add(Note(text="kept"))
+        nested = app.do(joined.begin_nested())
+        app.do(joined.execute(insert("kept")))
         counters.handle(Add("c", 100))
         app.do(nested.commit())
-        app.do(session.commit())
+        app.do(joined.commit())
     assert (notes(app.engine), total(app.engine)) == (["kept"], 101)
 
 
@@ -149,17 +141,17 @@ def test_an_idempotency_key_holds_within_and_after(app: App) -> None:
 # Conflicts --------------------------------------------------------------------------------------
 
 
-def test_a_conflict_is_raised_at_once_and_the_transaction_goes_on(database_url: str) -> None:
-    with closing(PlainApp(database_url)) as app, Session(app.engine) as session:
-        others = spry.Storage(app.engine, domain).repository(Counter)
-        calls = []
+def test_a_conflict_is_raised_at_once_and_the_transaction_goes_on(app: App) -> None:
+    others = spry.Storage(app.engine, domain).repository(Counter)
+    calls = []
 
-        def add_first() -> None:
-            calls.append(1)
-            others.handle(Add("c", 10))
+    def add_first() -> None:
+        calls.append(1)
+        others.handle(Add("c", 10))
 
+    with app.session() as session:
         Overtaken.by_another[:] = [add_first]
-        counters = spry.Storage(app.engine, domain).join(session).repository(Counter)
+        counters = app.join(session).repository(Counter)
 
         with pytest.raises(spry.ConcurrencyError, match="another writer to Counter was first"):
             counters.handle(Overtaken("c", 1))
@@ -167,8 +159,25 @@ def test_a_conflict_is_raised_at_once_and_the_transaction_goes_on(database_url: 
         assert len(calls) == 1
         session.add(Note(text="after"))
         assert counters.handle(Add("c", 2)).unwrap().total == 12
-        session.commit()
-        assert (notes(app.engine), total(app.engine)) == (["after"], 12)
+        app.do(session.commit())
+    assert (notes(app.engine), total(app.engine)) == (["after"], 12)
+
+
+def test_above_read_committed_only_a_new_transaction_helps(postgres_url: str) -> None:
+    with closing(PlainApp(postgres_url)) as app, app.engine.connect() as connection:
+        strict = connection.execution_options(isolation_level="REPEATABLE READ")
+        counters = app.storage.join(strict).repository(Counter)
+        assert counters.fetch(name="c").total == 0
+        app.storage.repository(Counter).handle(Add("c", 10))
+
+        for _ in range(2):
+            with pytest.raises(spry.ConcurrencyError):
+                counters.handle(Add("c", 1))
+
+        strict.rollback()
+        assert counters.handle(Add("c", 1)).unwrap().total == 11
+        strict.commit()
+        assert total(app.engine) == 11
 
 
 def test_a_conflict_in_a_transaction_that_has_read_before(sqlite_url: str) -> None:
@@ -231,18 +240,6 @@ def test_a_cancelled_command_leaves_no_commit_that_stores_nothing(postgres_url: 
 # What cannot be joined --------------------------------------------------------------------------
 
 
-def test_a_connection_in_autocommit_is_refused(database_url: str) -> None:
-    with closing(PlainApp(database_url)) as app:
-        with app.engine.connect() as connection:
-            loose = connection.execution_options(isolation_level="AUTOCOMMIT")
-            with pytest.raises(spry.StorageError, match="is in AUTOCOMMIT"):
-                app.storage.join(loose).repository(Counter).handle(Add("c"))
-        engine = sa.create_engine(database_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        with engine.connect() as connection, pytest.raises(spry.StorageError, match="AUTOCOMMIT"):
-            app.storage.join(connection).repository(Counter).fetch(name="c")
-        assert total(app.engine) == 0
-
-
 def test_a_closed_connection_is_refused(database_url: str) -> None:
     with closing(PlainApp(database_url)) as app:
         with app.engine.connect() as connection:
@@ -260,36 +257,6 @@ def test_another_database_is_refused(database_url: str) -> None:
     elsewhere.dispose()
 
 
-def test_an_async_scoped_session(sqlite_url: str) -> None:
-    with closing(AwaitedApp(sqlite_url)) as app:
-
-        async def work() -> None:
-            scoped = async_scoped_session(async_sessionmaker(app.awaited), asyncio.current_task)
-            await app.storage.join(scoped).repository(Counter).handle(Add("c"))  # type: ignore[arg-type]
-            await scoped.commit()
-            await scoped.remove()
-
-        app.do(work())
-        assert total(app.engine) == 1
-
-
-def test_the_application_s_own_savepoints_in_autocommit_stay_as_they_were(sqlite_url: str) -> None:
-    with closing(PlainApp(sqlite_url)) as app:
-        with app.engine.connect() as connection:
-            loose = connection.execution_options(isolation_level="AUTOCOMMIT")
-            with loose.begin_nested():
-                loose.execute(insert("kept"))
-        assert notes(app.engine) == ["kept"]
-
-
-def test_a_savepoint_of_another_engine_is_not_trusted(sqlite_url: str) -> None:
-    other = sa.create_engine(sqlite_url, poolclass=NullPool)
-    with closing(PlainApp(sqlite_url)) as app, Session(other) as session:
-        session.begin_nested()
-        with pytest.raises(spry.StorageError, match="whose savepoints are not real ones"):
-            app.storage.join(session).repository(Counter).handle(Add("c"))
-
-
 def test_two_databases_in_memory_are_not_one() -> None:
     one, other = spry.sqlite_engine(), sa.create_engine("sqlite://")
     domain.metadata.create_all(one)
@@ -303,36 +270,6 @@ def test_two_databases_in_memory_are_not_one() -> None:
     assert storage.repository(Counter).fetch(name="c").total == 1
     one.dispose()
     other.dispose()
-
-
-def test_a_session_with_several_engines(database_url: str) -> None:
-    elsewhere = sa.create_engine("sqlite://")
-    Base.metadata.create_all(elsewhere)
-    with closing(PlainApp(database_url)) as app:
-        ours: dict[Any, sa.Engine] = dict.fromkeys(domain.metadata.sorted_tables, app.engine)
-        of_note: dict[Any, sa.Engine] = {Note: elsewhere}
-        for binds in (of_note, of_note | ours):
-            with Session(binds=binds) as session:  # type: ignore[arg-type]
-                session.add(Note(text="elsewhere"))
-                app.storage.join(session).repository(Counter).handle(Add("c"))
-                session.rollback()
-                app.storage.join(session).repository(Counter).handle(Add("c"))
-                session.commit()
-        assert total(app.engine) == 2
-    elsewhere.dispose()
-
-
-def test_sessions_as_applications_make_them(database_url: str) -> None:
-    with closing(PlainApp(database_url)) as app:
-        scoped = scoped_session(sessionmaker(app.engine, expire_on_commit=False, autoflush=False))
-        app.storage.join(scoped).repository(Counter).handle(Add("c"))
-        scoped.commit()
-        scoped.remove()
-        with app.engine.connect() as connection, Session(connection) as session:
-            app.storage.join(session).repository(Counter).handle(Add("c", 2))
-            session.commit()
-            connection.commit()
-        assert total(app.engine) == 3
 
 
 @pytest.mark.parametrize("what", [None, "session", object(), sa.create_engine("sqlite://")])
@@ -401,12 +338,3 @@ def test_an_async_storage_on_a_plain_engine_joins_too(database_url: str) -> None
         assert total(app.engine) == 0
         app.do(session.commit())
         assert total(app.engine) == 6
-
-
-def test_engines_are_told_apart_by_their_database(sqlite_url: str) -> None:
-    """Another engine on the same database will do; the plain one of an application, say."""
-    other = sa.create_engine(sqlite_url, poolclass=NullPool)
-    with closing(PlainApp(sqlite_url)) as app, Session(other) as session:
-        app.storage.join(session).repository(Counter).handle(Add("c"))
-        session.commit()
-        assert total(app.engine) == 1
