@@ -5,7 +5,7 @@ what belongs to them, and those of an actor that is gone from the code stay, sin
 cannot be made again.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
@@ -27,10 +27,13 @@ from spry_sqla.migrations.operations import (
 from spry_sqla.schema import (
     FORMAT,
     FORMAT_TABLE,
+    LIMIT,
     Mark,
     check_format,
     guarded,
     guards_differ,
+    has_rows,
+    index_names,
     made_on,
     shapes,
     stored_format,
@@ -76,19 +79,39 @@ def compare(
         if upgrades:  # what Alembic found is what they change
             replaced |= {_named(context, table) for tables in group.values() for table in tables}
         differences += upgrades
-        for actor, tables in group.items():
+        # The shared tables first, with the functions that the others' guards call.
+        for actor, tables in sorted(group.items(), key=lambda pair: pair[0] is not None):
             differences += _differences(
                 context, place, actor, tables, missing, upgraded=bool(upgrades)
             )
+    for found in upgrade_ops.ops:
+        if isinstance(found, ops.ModifyTableOps) and _path_of(context, found) in replaced:
+            found.ops = [each for each in found.ops if _is_an_index_of_the_host(each, ours)]
     upgrade_ops.ops = [
         *differences,
-        *(
-            found
-            for found in upgrade_ops.ops
-            if not _is_ours(context, found, ours.keys(), replaced)
-        ),
+        *(found for found in upgrade_ops.ops if not _is_ours(context, found, ours.keys())),
     ]
+    _let_scripts_import_our_types(context)
     return PriorityDispatchResult.CONTINUE
+
+
+def _let_scripts_import_our_types(context: "AutogenContext") -> None:
+    """A column that a hand has changed is written with its type."""
+    usual = context.opts.get("render_item")
+
+    def render(kind: str, item: Any, rendering: "AutogenContext") -> Any:
+        if kind == "type" and type(item).__module__.startswith("spry_sqla."):
+            rendering.imports.add(f"import {type(item).__module__}")
+        return usual(kind, item, rendering) if usual else False
+
+    context.opts["render_item"] = render
+
+
+def _is_an_index_of_the_host(found: Any, ours: Mapping[_Path, sa.Table]) -> bool:
+    """Whether it makes an index that the application has put on a table of ours."""
+    return isinstance(found, ops.CreateIndexOp) and not any(
+        found.index_name in index_names(table) for table in ours.values()
+    )
 
 
 def _upgrades(
@@ -141,48 +164,87 @@ def _differences(
         if actor is None:
             yield CreateSpryTables(**where)
         elif (old := _former(context, place, tables)) is not None:
-            yield RenameActorTables(old, actor, **where)
+            yield from _renaming(context, place, old, actor, tables)
         else:
             yield CreateActorTables(actor, **where)
     elif any(lacking):
         yield RestoreSpryTables(**where) if actor is None else RestoreActorTables(actor, **where)
+    elif actor is not None and (old := _left_behind(context, place, tables)) is not None:
+        yield from _renaming(context, place, old, actor, tables)
     elif not upgraded and any(guards_differ(table, _connection(context)) for table in tables):
         yield CreateSpryGuards(**where) if actor is None else CreateActorGuards(actor, **where)
 
 
 def _former(context: "AutogenContext", place: _Place, tables: list[sa.Table]) -> str | None:
-    """A former name of the actor under which all of its tables are there."""
-    schema, prefix = place
+    """A former name of the actor under which tables of it are there."""
+    schema, _ = place
     registered = {table.name for table in context.sorted_tables if table.schema == schema}
-    there, _ = _placed(context, tables[0])
     for alias in _mark(tables[0]).aliases:
-        former = [table_name(prefix, alias, _mark(table).kind) for table in tables]
-        if registered.isdisjoint(former) and all(_has(context, (there, name)) for name in former):
+        names = _names(place, alias, tables)
+        if registered.isdisjoint(names) and any(_there(context, tables, names)):
             return alias
     return None
 
 
-def _is_ours(
-    context: "AutogenContext", found: Any, known: Collection[_Path], replaced: set[_Path]
-) -> bool:
+def _left_behind(context: "AutogenContext", place: _Place, tables: list[sa.Table]) -> str | None:
+    """A former name under which all is stored, where the tables of the new one are empty.
+
+    So `create_all` leaves it, which makes what it does not find.
+    """
+    old = _former(context, place, tables)
+    if old is None or any(has_rows(table, _connection(context)) for table in tables):
+        return None
+    return old
+
+
+def _renaming(
+    context: "AutogenContext", place: _Place, old: str, new: str, tables: list[sa.Table]
+) -> Iterator[Operation]:
+    where: dict[str, Any] = {"schema": place[0], "prefix": place[1]}
+    if not all(_there(context, tables, _names(place, old, tables))):
+        yield RestoreActorTables(old, **where)
+    yield RenameActorTables(old, new, **where)
+
+
+def _names(place: _Place, actor: str, tables: list[sa.Table]) -> list[str]:
+    """What the tables are called where the actor has this name."""
+    return [table_name(place[1], actor, _mark(table).kind) for table in tables]
+
+
+def _there(context: "AutogenContext", tables: list[sa.Table], names: list[str]) -> Iterator[bool]:
+    """Whether each of these tables is there, beside the others."""
+    schema, _ = _placed(context, tables[0])
+    return (_has(context, (schema, name)) for name in names)
+
+
+def _is_ours(context: "AutogenContext", found: Any, known: Collection[_Path]) -> bool:
     """Whether Alembic found something that is not its business."""
     if not isinstance(found, ops.CreateTableOp | ops.DropTableOp | ops.ModifyTableOps):
         return False
-    path = _path(context, found.schema, found.table_name)
+    path = _path_of(context, found)
     if path in known:
-        return path in replaced
-    return not isinstance(found, ops.CreateTableOp) and (
-        guarded(_connection(context), *path) or _is_shaped_as_ours(context, path)
-    )
+        return not (isinstance(found, ops.ModifyTableOps) and found.ops)
+    if any(_named(context, table) == path for table in context.sorted_tables):
+        return False  # the host's
+    return guarded(_connection(context), *path) or _is_shaped_as_ours(context, path)
 
 
 def _is_shaped_as_ours(context: "AutogenContext", path: _Path) -> bool:
-    """Whether a table has the columns of one of ours, whose guards were dropped."""
+    """Whether a table has the columns and the name of one of ours, whose guards were dropped."""
     schema, name = path
     if not _has(context, path):
         return False
     columns = sa.inspect(_connection(context)).get_columns(name, schema=schema)
-    return frozenset(column["name"] for column in columns) in shapes()
+    kind = shapes().get(frozenset(column["name"] for column in columns))
+    # A long name is shortened, and then does not end with its kind.
+    return kind is not None and (name.endswith(kind) or len(name.encode()) == LIMIT)
+
+
+def _path_of(
+    context: "AutogenContext", found: ops.CreateTableOp | ops.DropTableOp | ops.ModifyTableOps
+) -> _Path:
+    """The table that Alembic found something about."""
+    return _path(context, found.schema, found.table_name)
 
 
 def _wanted(context: "AutogenContext") -> list[sa.Table]:

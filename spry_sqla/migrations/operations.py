@@ -17,7 +17,15 @@ from sqlalchemy.engine.mock import MockConnection
 
 from spry_sqla.errors import StorageFailure
 from spry_sqla.migrations.upgrades import STEPS
-from spry_sqla.schema import FORMAT, actor_tables, guard, move, shared_tables, unguard
+from spry_sqla.schema import (
+    FORMAT,
+    actor_tables,
+    guard,
+    has_rows,
+    move,
+    shared_tables,
+    unguard,
+)
 
 if TYPE_CHECKING:  # Alembic is still being imported when it imports this
     from alembic.autogenerate.api import AutogenContext
@@ -210,14 +218,30 @@ class DropSpryGuards(DropGuards):
 
 
 class RenameActorTables(Operation):
-    """Give an actor's tables the names that follow from its new stored name; rows stay."""
+    """Give an actor's tables the names that follow from its new stored name; rows stay.
+
+    Tables of the new name that are there, and empty, give way.
+    """
 
     name = "rename_actor_tables"
 
     def run(self, bind: _Bind) -> None:
+        """Raises StorageFailure where tables of the new name are there, and hold anything."""
         old, new = (self.tables(actor) for actor in self.actors)
+        if isinstance(bind, sa.Connection):
+            _drop_empty(new, bind)
         for before, after in zip(old, new, strict=True):
             move(before, after, bind)
+
+
+def _drop_empty(tables: Sequence[sa.Table], bind: sa.Connection) -> None:
+    for table in tables:
+        if has_rows(table, bind):
+            raise StorageFailure(
+                f"the tables are not renamed, for {table.fullname} is there already and holds "
+                "rows; see which of the two are right, and drop the others"
+            )
+    tables[0].metadata.drop_all(bind, tables=tables)
 
 
 class UpgradeSpryTables(Operation):

@@ -1,6 +1,13 @@
 """The tables of actors, their names, and the guards that keep them append-only."""
 
-from spry_sqla.schema.inspection import ALEMBIC, check_format, guarded, guards_differ, stored_format
+from spry_sqla.schema.inspection import (
+    ALEMBIC,
+    check_format,
+    guarded,
+    guards_differ,
+    has_rows,
+    stored_format,
+)
 from spry_sqla.schema.names import LIMIT, Mark, shortened, snake_case, table_name
 from spry_sqla.schema.renaming import move
 from spry_sqla.schema.script import script
@@ -11,6 +18,8 @@ from spry_sqla.schema.tables import (
     SharedTables,
     UtcDateTime,
     actor_tables,
+    former_tables,
+    index_names,
     shapes,
     shared_tables,
 )
@@ -36,9 +45,12 @@ __all__ = [
     "UtcDateTime",
     "actor_tables",
     "check_format",
+    "former_tables",
     "guard",
     "guarded",
     "guards_differ",
+    "has_rows",
+    "index_names",
     "made_on",
     "move",
     "script",

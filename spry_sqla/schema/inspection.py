@@ -49,6 +49,14 @@ def check_format(table: sa.Table, version: int | None) -> None:
     )
 
 
+def has_rows(table: sa.Table, connection: sa.Connection) -> bool:
+    """Whether a table is there, and holds anything."""
+    on = placed(table, connection)
+    if not sa.inspect(connection).has_table(table.name, schema=on.schema):
+        return False
+    return connection.scalar(sa.select(sa.literal(1)).select_from(table).limit(1)) is not None
+
+
 def guarded(connection: sa.Connection, schema: str | None, table: str) -> bool:
     """Whether a table, whatever its name, has a guard as ours do: it is one of ours."""
     if connection.dialect.name == "sqlite":
@@ -107,7 +115,19 @@ def _postgresql_differ(table: sa.Table, connection: sa.Connection) -> bool:
     there = _postgresql_triggers(connection, on.sql)
     if any(there.get(name) != guard for name, guard in wanted.items()):
         return True
-    return _function_differs(table, connection) or _lacks_first_row(table, connection)
+    return (
+        _function_differs(table, connection)
+        or _lacks_first_row(table, connection)
+        or _lacks_default(table, connection)
+    )
+
+
+def _lacks_default(table: sa.Table, connection: sa.Connection) -> bool:
+    if mark_of(table).kind != "events":
+        return False
+    on = placed(table, connection)
+    function = f"{on.shared(TRANSACTION_FUNCTION)}()"
+    return not connection.scalar(_DEFAULT, {"path": on.sql, "function": function})
 
 
 def _postgresql_triggers(connection: sa.Connection, path: str) -> dict[str, tuple[Any, ...]]:
@@ -151,6 +171,14 @@ def _bodies_differ(connection: sa.Connection, text: str, path: str, probe: str) 
     return bodies[0] != bodies[1]
 
 
+_DEFAULT = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_attrdef "
+    "JOIN pg_catalog.pg_attribute ON attrelid = adrelid AND attnum = adnum "
+    "JOIN pg_catalog.pg_depend ON classid = 'pg_catalog.pg_attrdef'::regclass "
+    "AND objid = pg_attrdef.oid AND refclassid = 'pg_catalog.pg_proc'::regclass "
+    "WHERE adrelid = to_regclass(:path) AND attname = 'transaction' "
+    "AND refobjid = to_regprocedure(:function)::oid)"
+)
 _FUNCTION = sa.text("SELECT to_regprocedure(:path)::oid::bigint")
 _BODY = sa.text(
     "SELECT prosrc, pg_get_function_sqlbody(oid), provolatile, prorettype::bigint "

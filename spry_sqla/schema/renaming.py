@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from sqlalchemy.engine.mock import MockConnection
 
-from spry_sqla.schema.triggers import path_of, placed
+from spry_sqla.schema.names import LIMIT
+from spry_sqla.schema.triggers import block, literal, path_of, placed
 
 
 def move(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) -> None:
@@ -31,8 +32,53 @@ def _rename(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) 
         f"ALTER INDEX {on.path(before)} RENAME TO {path_of(None, after)}"
         for before, after in zip(_indexes(old), _indexes(new), strict=True)
     ]
+    statements.append(_rename_not_null(new, on.path(new.name)))
     for statement in statements:
         bind.execute(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
+
+
+def _rename_not_null(table: sa.Table, path: str) -> str:
+    """Since PostgreSQL 18 NOT NULL constraints have names of their own, made from the table's.
+
+    As PostgreSQL does, it takes of the names of a column the first that is free.
+    """
+    columns = [column.name for column in table.columns if not column.nullable]
+    given = ", ".join(
+        f"({place}, {literal(name)}, ARRAY[{', '.join(map(literal, _not_null(table.name, name)))}])"
+        for place, name in enumerate(columns)
+    )
+    there = f"attrelid = {literal(path)}::regclass AND attname = of_column"
+    rename = literal(f"ALTER TABLE {path.replace('%', '%%')} RENAME CONSTRAINT %I TO %I")
+    return block(
+        "FOR it IN SELECT pg_constraint.oid, conname, connamespace, names "  # noqa: S608
+        f"FROM (VALUES {given}) AS given (place, of_column, names) "
+        f"JOIN pg_attribute ON {there} "
+        "JOIN pg_constraint ON conrelid = attrelid AND conkey[1] = attnum AND contype = 'n' "
+        "ORDER BY place LOOP "
+        "SELECT name INTO becomes FROM unnest(it.names) WITH ORDINALITY AS each (name, n) "
+        "WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE connamespace = it.connamespace "
+        "AND conname = name AND oid <> it.oid) ORDER BY n LIMIT 1; "
+        f"IF becomes <> it.conname THEN EXECUTE format({rename}, it.conname, becomes); END IF; "
+        "END LOOP",
+        declare="it record; becomes text",
+    )
+
+
+def _not_null(table: str, column: str) -> list[str]:
+    """The names that PostgreSQL tries. Source: ChooseConstraintName in catalog/pg_constraint.c."""
+    labels = ["not_null", *(f"not_null{number}" for number in range(1, 9))]
+    names = list(dict.fromkeys(_cut(table, column, label) for label in labels))
+    whole = f"{table}_{column}_not_null"
+    return [whole] if names[0] == whole else names
+
+
+def _cut(table: str, column: str, label: str) -> str:
+    """As makeObjectName does in commands/indexcmds.c."""
+    parts = [table.encode(), column.encode()]
+    while sum(map(len, parts)) > LIMIT - len(label) - 2:
+        longer = 0 if len(parts[0]) > len(parts[1]) else 1
+        parts[longer] = parts[longer][:-1]
+    return "_".join([*(part.decode(errors="ignore") for part in parts), label])
 
 
 def _indexes(table: sa.Table) -> list[str]:

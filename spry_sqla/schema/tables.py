@@ -202,12 +202,28 @@ def actor_tables(
 
 
 @cache
-def shapes() -> frozenset[frozenset[str]]:
-    """The names of the columns of each kind of table."""
+def shapes() -> Mapping[frozenset[str], str]:
+    """The names of the columns of each kind of table: the kind."""
     metadata = sa.MetaData()
     shared = shared_tables(metadata, schema=None, prefix="")
     actor_tables(metadata, "Any", schema=None, prefix="", shared=shared)
-    return frozenset(frozenset(table.columns.keys()) for table in metadata.tables.values())
+    tables = metadata.tables.values()
+    return {frozenset(table.columns.keys()): table.info["spry"].kind for table in tables}
+
+
+def former_tables(table: sa.Table) -> list[sa.Table]:
+    """What one of our tables was called by former names of its actor, without its columns."""
+    mark = table.info["spry"]
+    names_before = [names.table_name(mark.prefix, alias, mark.kind) for alias in mark.aliases]
+    return [sa.Table(name, sa.MetaData(), schema=table.schema) for name in names_before]
+
+
+def index_names(table: sa.Table) -> set[str]:
+    """The names of the indexes that we make on one of our tables: others are the host's."""
+    mark = table.info["spry"]
+    builders = _SHARED if mark.actor is None else _actor(TransactionNumber("", None))
+    items = builders[mark.kind](table.name)
+    return {str(item.name) for item in items if isinstance(item, sa.Index)}
 
 
 # Where a table goes, and whether it may ---------------------------------------------------------

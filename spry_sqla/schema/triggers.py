@@ -74,10 +74,12 @@ def statements_for(table: sa.Table, dialect: sa.Dialect) -> list[str]:
 
 
 def guard(table: sa.Table, bind: "_Bind") -> None:
-    """Make the guards of a table anew, with the functions and first rows that come with it."""
+    """Make the guards of a table anew, with the functions, defaults and rows that come with it."""
     on = placed(table, bind)
     _run(_unguarded(on, bind.dialect), bind)
     _run(after(on, bind.dialect), bind)
+    if made_on(table, bind.dialect):
+        _run(_dialect(bind.dialect).defaults(on), bind)
 
 
 def unguard(table: sa.Table, bind: "_Bind") -> None:
@@ -140,6 +142,8 @@ class _Dialect:
     before: Callable[[str | None], list[str]]
     after: Callable[[On], list[str]]
     unguarded: Callable[[On], list[str]]
+    defaults: Callable[[On], list[str]]
+    """Sets the defaults that use functions of ours: these are lost where a hand drops those."""
     before_drop: Callable[[On], list[str]]
     after_drop: Callable[[On], list[str]]
     users: Callable[[On], sa.TextClause]
@@ -262,10 +266,10 @@ def _postgresql_before(schema: str | None) -> list[str]:
     if schema is None:
         return []
     # CREATE SCHEMA IF NOT EXISTS asks for the right to make schemas even where there is one.
-    create = _literal(f"CREATE SCHEMA {_quoted(schema)}")
+    create = literal(f"CREATE SCHEMA {_quoted(schema)}")
     return [
-        _block(
-            f"IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = {_literal(schema)}) "
+        block(
+            f"IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = {literal(schema)}) "
             f"THEN EXECUTE {create}; END IF"
         )
     ]
@@ -330,6 +334,13 @@ def _postgresql_unguarded(on: On) -> list[str]:
     return [f"DROP TRIGGER IF EXISTS {name} ON {on.sql}" for name in POSTGRESQL_GUARDS]
 
 
+def _postgresql_defaults(on: On) -> list[str]:
+    if on.mark.kind != "events":
+        return []
+    function = on.shared(TRANSACTION_FUNCTION)
+    return [f'ALTER TABLE {on.sql} ALTER COLUMN "transaction" SET DEFAULT {function}()']
+
+
 def _postgresql_before_drop(on: On) -> list[str]:
     if on.mark.kind != EPOCHS_TABLE:
         return []
@@ -358,8 +369,8 @@ def _postgresql_begin(on: On, bind: _Bind) -> None:
         _run(statements_before(on.schema, bind.dialect), bind)
     else:
         # In autocommit the lock is gone with its statement, so all goes into one.
-        parts = [_LOCKING, *(f"EXECUTE {_literal(part)}" for part in _all(on, bind.dialect))]
-        _run([_block("; ".join(parts))], bind)
+        parts = [_LOCKING, *(f"EXECUTE {literal(part)}" for part in _all(on, bind.dialect))]
+        _run([block("; ".join(parts))], bind)
 
 
 def _postgresql_finish(on: On, bind: _Bind) -> None:
@@ -378,7 +389,7 @@ _HELD = sa.text(
 def _locked(bind: _Bind) -> bool:
     """Take the lock until the transaction ends; False if that was the end of the statement."""
     if isinstance(bind, MockConnection) or not _held(bind):
-        _run([_block(_LOCKING)], bind)
+        _run([block(_LOCKING)], bind)
     return _held(bind)
 
 
@@ -386,11 +397,13 @@ def _held(bind: _Bind) -> bool:
     return isinstance(bind, MockConnection) or bool(bind.scalar(_HELD))
 
 
-def _block(body: str) -> str:
-    return f"DO {_literal(f'BEGIN {body}; END')}"
+def block(body: str, *, declare: str = "") -> str:
+    """The SQL of a block of PL/pgSQL, with the variables that it needs."""
+    variables = f"DECLARE {declare}; " if declare else ""
+    return f"DO {literal(f'{variables}BEGIN {body}; END')}"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """The SQL of a text, whatever `standard_conforming_strings` says."""
     quoted = text.replace("'", "''")
     return f"E'{escaped}'" if (escaped := quoted.replace("\\", "\\\\")) != quoted else f"'{quoted}'"
@@ -499,6 +512,7 @@ _DIALECTS = {
         before=_postgresql_before,
         after=_postgresql_after,
         unguarded=_postgresql_unguarded,
+        defaults=_postgresql_defaults,
         before_drop=_postgresql_before_drop,
         after_drop=_postgresql_after_drop,
         users=_postgresql_users,
@@ -510,6 +524,7 @@ _DIALECTS = {
         before=_sqlite_before,
         after=_sqlite_after,
         unguarded=_sqlite_unguarded,
+        defaults=_nothing,
         before_drop=_nothing,
         after_drop=_nothing,
         users=_sqlite_users,

@@ -28,7 +28,7 @@ from spry_sqla.operations import (
     Read,
     Unavailable,
 )
-from spry_sqla.schema import ALEMBIC, check_format
+from spry_sqla.schema import ALEMBIC, ActorTables, check_format, former_tables
 from spry_sqla.sql import fused_postgresql, fused_sqlite, postgresql, sqlite
 from spry_sqla.sql.faults import Fault
 from spry_sqla.sql.statements import SchemaMap, Statement, Statements
@@ -166,24 +166,58 @@ class SqlAdapter:
                 self._check_table(connection, self._format)
                 (version,) = self._one(connection, sa.select(sa.func.max(self._format.c.version)))
                 check_format(self._format, version)
-                for table in self._tables():
+                for table in self._shared_tables():
                     self._check_table(connection, table)
+                for kind in self._domain.actors:
+                    self._check_actor(connection, kind.tables)
         except Exception as error:
             fault = self._fault(connection, error)
             if fault is None:
                 raise
             raise self._failure(fault, error) from error
 
-    def _tables(self) -> list[sa.Table]:
+    def _shared_tables(self) -> list[sa.Table]:
         shared = self._domain.shared
-        tables = [shared.epochs]
-        if not self._flavor.generated(shared.epochs):
-            tables.append(shared.transactions)
-        for kind in self._domain.actors:
-            of_kind = kind.tables
-            tables += (of_kind.commands, of_kind.events, of_kind.id_map)
-            tables += (of_kind.links, of_kind.snapshots)
-        return tables
+        if self._flavor.generated(shared.epochs):
+            return [shared.epochs]
+        return [shared.epochs, shared.transactions]
+
+    def _check_actor(self, connection: PoolProxiedConnection, tables: ActorTables) -> None:
+        try:
+            for table in (
+                tables.commands,
+                tables.events,
+                tables.id_map,
+                tables.links,
+                tables.snapshots,
+            ):
+                self._check_table(connection, table)
+        except TablesMissing:
+            self._check_renamed(connection, tables)
+            raise
+        if former_tables(tables.events) and not self._has_rows(connection, tables.events):
+            # As create_all leaves it, which makes what it does not find.
+            self._check_renamed(connection, tables)
+
+    def _check_renamed(self, connection: PoolProxiedConnection, tables: ActorTables) -> None:
+        """See that nothing is stored under a former name of an actor. Raises TablesOutdated."""
+        registered = {kind.tables.events.name for kind in self._domain.actors}
+        for former in former_tables(tables.events):
+            if former.name not in registered and self._has_rows(connection, former):
+                raise TablesOutdated(
+                    f"what the actor {tables.name!r} has stored is in {former.fullname!r}, for it "
+                    f"had another name then; rename its tables with {ALEMBIC}"
+                )
+
+    def _has_rows(self, connection: PoolProxiedConnection, table: sa.Table) -> bool:
+        """Whether a table, which need not be there, holds anything."""
+        one: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(table)
+        try:
+            return self._one(connection, one.limit(sa.literal_column("1"))) is not None
+        except Exception as error:
+            if self._fault(connection, error) is Fault.NO_TABLE:
+                return False
+            raise
 
     def _check_table(self, connection: PoolProxiedConnection, table: sa.Table) -> None:
         try:

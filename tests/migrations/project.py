@@ -200,6 +200,23 @@ def contents(url: str) -> str:
     return "\n".join(line for line in dump.splitlines() if not line.startswith("\\"))
 
 
+def engine_of(project: Project) -> sa.Engine:
+    """An engine on the project's database."""
+    return sa.create_engine(project.url, poolclass=sa.NullPool)
+
+
+def as_created(project: Project) -> str:
+    """What `create_all` of host and domain makes in the database, emptied before."""
+    project.alembic("downgrade", "base")
+    engine, module = engine_of(project), project.module()
+    module.Base.metadata.create_all(engine)
+    module.domain.metadata.create_all(engine)
+    made = contents(project.url)
+    module.domain.metadata.drop_all(engine)
+    module.Base.metadata.drop_all(engine)
+    return made
+
+
 def run_script(url: str, script: str) -> None:
     """Run a script as a DBA does, with sqlite3 or psql."""
     parsed = sa.make_url(url)

@@ -1,43 +1,13 @@
 """`alembic revision --autogenerate` in a user's project: what it writes, and what that makes."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 import spry_sqla as spry
-from tests.migrations.project import Failed, Project, contents, model
-
-Start = Callable[..., Project]
-
-
-@pytest.fixture
-def start(tmp_path: Path, database_url: str) -> Start:
-    """Begins a project, on an empty database of each kind in turn."""
-
-    def start(text: str, template: str = "generic") -> Project:
-        project = Project(tmp_path, database_url, template)
-        project.write(text)
-        return project
-
-    return start
-
-
-def engine_of(project: Project) -> sa.Engine:
-    return sa.create_engine(project.url, poolclass=sa.NullPool)
-
-
-def as_created(project: Project) -> str:
-    """What `create_all` of host and domain makes in the database, emptied before."""
-    project.alembic("downgrade", "base")
-    engine, module = engine_of(project), project.module()
-    module.Base.metadata.create_all(engine)
-    module.domain.metadata.create_all(engine)
-    made = contents(project.url)
-    module.domain.metadata.drop_all(engine)
-    module.Base.metadata.drop_all(engine)
-    return made
+from tests.migrations.conftest import Start
+from tests.migrations.project import Failed, Project, as_created, contents, engine_of, model
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["own metadata", "the host's metadata"])
@@ -167,45 +137,6 @@ def test_who_may_only_read_can_check(tmp_path: Path, postgres_url: str) -> None:
             "SET default_transaction_read_only = on"
         )
     project.alembic("check")
-
-
-def test_a_renamed_actor_keeps_its_rows(start: Start) -> None:
-    project = start(model("Player"))
-    project.migrate()
-    module = project.module()
-    players = spry.Storage(engine_of(project), module.domain).repository(module.Player)
-    players.handle(module.MakePlayer("Ada"))
-    before = contents(project.url)
-    project.write(model("Hero<Player"))
-
-    commands = project.migrate()
-
-    assert "op.rename_actor_tables('Player', 'Hero', format=1)" in commands
-    assert "op.rename_actor_tables('Hero', 'Player', format=1)" in commands
-    assert commands.count("op.") == 2
-    renamed = project.module()
-    heroes = spry.Storage(engine_of(project), renamed.domain).repository(renamed.Hero)
-    assert heroes.fetch(name="Ada") == renamed.Hero("Ada")
-    assert heroes.handle(renamed.MakeHero("Ada")).unwrap() == renamed.Hero("Ada")
-    assert len(list(heroes.history(name="Ada"))) == 2
-    project.alembic("downgrade", "-1")
-    assert contents(project.url) == before
-
-
-@pytest.mark.thorough
-def test_tables_of_others_are_left_alone(start: Start) -> None:
-    """A table of the host that is gone is still dropped, and only that one."""
-    project = start(model("Player"))
-    project.migrate()
-    with engine_of(project).begin() as connection:
-        connection.execute(sa.text("CREATE TABLE player_notes (id INTEGER PRIMARY KEY)"))
-
-    commands = project.migrate()
-
-    assert "op.drop_table('player_notes')" in commands
-    assert "op.create_table('player_notes'" in commands
-    assert "player_events" not in commands
-    assert "actor_tables" not in commands
 
 
 @pytest.mark.thorough
