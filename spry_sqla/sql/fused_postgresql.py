@@ -92,21 +92,26 @@ def runs(
 
     A target whose stream has other origins is marked in the flags of its MAPPING.
     """
-    events, head = tables.events, tables.events.alias("head")
+    events, head = tables.events.alias("e"), tables.events.alias("h")
     origin = sa.bindparam("origin", type_=sa.Text())
     actor = _actors(tables, single=single)
-    of_actor = events.c.actor_id == actor.c.actor_id
-    others = sa.or_(
-        _is_there(actor, of_actor, events.c.origin < origin),
-        _is_there(actor, of_actor, events.c.origin > origin),
+    # The ends of the stream by origin: where both are of this one, all is.
+    first = (
+        sa.select(events.c.origin)
+        .where(events.c.actor_id == actor.c.actor_id)
+        .order_by(events.c.origin)
+        .limit(_ONE)
+        .correlate(actor)
+        .scalar_subquery()
     )
     newest = (
-        sa.select(head.c.id, head.c.sequence)
-        .where(head.c.actor_id == actor.c.actor_id, head.c.origin == origin)
-        .order_by(head.c.sequence.desc())
+        sa.select(head.c.id, head.c.sequence, head.c.origin)
+        .where(head.c.actor_id == actor.c.actor_id)
+        .order_by(head.c.origin.desc(), head.c.sequence.desc())
         .limit(_ONE)
         .lateral("newest")
     )
+    others = sa.func.coalesce(sa.or_(newest.c.origin != origin, first != origin), sa.false())
     found: Any = actor.outerjoin(newest, sa.true())
     columns: list[Any] = [
         *actor.c,
@@ -123,9 +128,7 @@ def runs(
     aim = sa.select(*columns).select_from(found).cte("aim").prefix_with("MATERIALIZED")
 
     covered = at(aim.c.snapshot_vector, origin) if snapshots else sa.literal_column("0")
-    run = run_after(tables, aim.c.actor_id, origin, covered, more=[events.c.sequence]).lateral(
-        "run"
-    )
+    run = run_after(tables, aim.c.actor_id, origin, covered, more=["sequence"]).lateral("run")
     flags = aim.c.claimed + aim.c.others * sa.literal_column(str(_OTHERS))
     texts = hex_id(aim.c.mapping), hex_id(aim.c.owner), hex_id(aim.c.head)
     rows = [
@@ -275,7 +278,7 @@ def _cut(events: list[StoredEvent], limit: int) -> tuple[list[StoredEvent], bool
 
 def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
     """Whom each target reaches: its mapping, and else its native id."""
-    mapping, claim = tables.id_map, tables.id_map.alias("claim")
+    mapping, claim = tables.id_map.alias("m"), tables.id_map.alias("claim")
     target: sa.FromClause
     if single:
         # Plain parameters: of a JSON array the planner expects a hundred rows.
@@ -290,14 +293,16 @@ def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
         target = _recordset("targets", [sa.column(name, type_) for name, type_ in columns.items()])
         digest = sa.func.decode(target.c.digest, sa.literal_column("'base64'"))
     owner = (
-        sa.select(mapping.c.id, mapping.c.actor_id)
+        sa.select(mapping.c.id, mapping.c.actor_id, mapping.c.origin)
         .where(mapping.c.digest == digest)
         .order_by(mapping.c.actor_id != target.c.native_id, mapping.c.id)
         .limit(_ONE)
         .lateral("owner")
     )
-    claimed = _is_there(
-        target, claim.c.digest == digest, claim.c.origin == sa.bindparam("origin", type_=sa.Text())
+    origin = sa.bindparam("origin", type_=sa.Text())
+    claimed = sa.or_(
+        sa.func.coalesce(owner.c.origin == origin, sa.false()),
+        _is_there(target, claim.c.digest == digest, claim.c.origin == origin),
     )
     return (
         sa.select(

@@ -214,17 +214,20 @@ def run_after(
     actor_id: sa.ColumnElement[Any],
     origin: sa.ColumnElement[Any],
     covered: sa.ColumnElement[Any],
-    more: Sequence[sa.ColumnElement[Any]] = (),
+    more: Sequence[str] = (),
 ) -> sa.Select[Any]:
-    """(tag, content) of events after a sequence that had seen no other origin."""
-    events = tables.events.c
+    """(tag, content) of events after a sequence that had seen no other origin.
+
+    `more` are columns by name.
+    """
+    events = tables.events.alias("e").c
     version = sa.cast(events.type_version, sa.Text())
     tag = sa.case(
         (events.type_version == _ONE, events.type),
         else_=events.type + sa.literal_column("'\n'") + version,
     )
     return (
-        sa.select(tag.label("tag"), events.content, *more)
+        sa.select(tag.label("tag"), events.content, *(events[name] for name in more))
         .where(
             events.actor_id == actor_id,
             events.origin == origin,
@@ -354,8 +357,12 @@ def usable_snapshots(
     bounded: bool,
 ) -> sa.Select[Any]:
     """The newest usable snapshot of an actor, probing the event after its vector per origin."""
-    snapshots, events = tables.snapshots.c, tables.events.alias("following")
+    # Short names: psycopg parses statements of over 4,096 characters anew at each call.
+    snapshots, events = tables.snapshots.alias("s").c, tables.events.alias("following")
     kept = tables.events.alias("kept")
+    # A scalar subquery, one probe for each snapshot: of an EXISTS the planner may make a join that
+    # reads the index of all events.
+    last_event = sa.select(_ONE).where(kept.c.id == snapshots.last_event).scalar_subquery()
     query = (
         sa.select(
             flavor.hex_id(snapshots.id).label("id"),
@@ -367,7 +374,7 @@ def usable_snapshots(
         .where(
             snapshots.actor_id == actor_id,
             snapshots.fingerprint == sa.bindparam("fingerprint", type_=sa.Text()),
-            sa.exists().where(kept.c.id == snapshots.last_event),
+            last_event.is_not(None),
         )
         .order_by(snapshots.last_event.desc(), snapshots.id.desc())
         .limit(_ONE)

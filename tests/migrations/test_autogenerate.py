@@ -57,6 +57,35 @@ def test_with_a_schema(tmp_path: Path, postgres_url: str) -> None:
     project.alembic("check")
 
 
+@pytest.mark.thorough
+def test_in_an_attached_file_of_sqlite(tmp_path: Path, sqlite_url: str) -> None:
+    """What SQLite calls a schema is a file that each connection attaches."""
+    attach = f"ATTACH '{tmp_path / 'game.db'}' AS game"
+    project = Project(tmp_path, sqlite_url)
+    project.write(model("Player", schema="game"))
+    project.edit(
+        "with connectable.connect() as connection:\n",
+        "with connectable.connect() as connection:\n"
+        f"        connection.exec_driver_sql({attach!r})\n        connection.commit()\n",
+    )
+
+    assert "op.create_actor_tables('Player', schema='game', format=1)" in project.migrate()
+    project.configure("include_schemas=True")
+    project.alembic("check")
+
+    engine = engine_of(project)
+    sa.event.listen(engine, "connect", lambda driver, _: driver.execute(attach))
+    module = project.module()
+    with spry.Storage(engine, module.domain) as storage:
+        storage.repository(module.Player).handle(module.MakePlayer("Ada")).unwrap()
+        assert storage.repository(module.Player).fetch(name="Ada") == module.Player("Ada")
+    migrated = contents(f"sqlite:///{tmp_path / 'game.db'}")
+    project.alembic("downgrade", "base")
+    assert contents(f"sqlite:///{tmp_path / 'game.db'}") == ""
+    module.domain.metadata.create_all(engine)
+    assert contents(f"sqlite:///{tmp_path / 'game.db'}") == migrated
+
+
 def test_a_prefix_of_odd_characters_is_read_back(start: Start) -> None:
     project = start(model("Player", prefix="Odd %d 'x` [(,)] \\\\ é."))
     project.migrate()
@@ -192,6 +221,10 @@ def test_guards_that_a_hand_has_changed_are_made_anew(start: Start, shared: bool
 
         assert f"op.{wanted}" in project.migrate()
         assert contents(project.url) == before
+    project.alembic("downgrade", "-1")  # there were none that could be made again
+    assert contents(project.url) != before
+    project.alembic("upgrade", "head")
+    assert contents(project.url) == before
 
 
 def test_guards_of_a_changed_text_are_made_anew_on_sqlite(tmp_path: Path, sqlite_url: str) -> None:
