@@ -4,7 +4,7 @@ Both run in autocommit: a statement is a transaction, so an append is one round 
 Its rows go in as one JSON parameter per table, so that the text stays the same for any number of
 rows (one cached plan); measured, it is the fastest way at every size.
 
-Nearly every stream has events of one origin, and then a load is four probes of indexes and one
+Nearly every stream has events of one origin, and then a load is five probes of indexes and one
 range: `runs`. A stream of several origins is marked by it and asked for again with `streams`, which
 walks the origins and probes each for an event that makes a snapshot divergent. Both answer as the
 four stores would.

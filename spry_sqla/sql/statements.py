@@ -220,6 +220,7 @@ def run_after(
 
     `more` are columns by name.
     """
+    # Short names: psycopg parses statements of over 4,096 characters anew at each call.
     events = tables.events.alias("e").c
     version = sa.cast(events.type_version, sa.Text())
     tag = sa.case(
@@ -357,8 +358,7 @@ def usable_snapshots(
     bounded: bool,
 ) -> sa.Select[Any]:
     """The newest usable snapshot of an actor, probing the event after its vector per origin."""
-    # Short names: psycopg parses statements of over 4,096 characters anew at each call.
-    snapshots, events = tables.snapshots.alias("s").c, tables.events.alias("following")
+    snapshots, events = tables.snapshots.c, tables.events.alias("following")
     kept = tables.events.alias("kept")
     # A scalar subquery, one probe for each snapshot: of an EXISTS the planner may make a join that
     # reads the index of all events.
