@@ -65,6 +65,8 @@ LONG = (
     *("conformance/examples/", "conformance/tests/test_wheel", "tests/examples/test_killed"),
     "tests/faults/test_atomicity.py::test_no_order_is_luck_on_postgresql",
     "tests/migrations/test_tenants.py::test_what_a_hand_has_changed_is_found_where_it_was",
+    "tests/migrations/test_tenants.py::test_each_tenant_is_migrated_and_checked_by_itself",
+    "tests/migrations/test_formats.py::test_older_tables_are_upgraded_and_newer_ones_refused[postgr",
 )
 """What takes longer than a usual run may, of twenty minutes on two slow cores."""
 

@@ -10,7 +10,13 @@ from tests.migrations.conftest import Start
 from tests.migrations.project import Failed, Project, as_created, contents, engine_of, model
 
 
-@pytest.mark.parametrize("within", [False, True], ids=["own metadata", "the host's metadata"])
+@pytest.mark.parametrize(
+    "within",
+    [
+        pytest.param(False, id="own metadata", marks=pytest.mark.thorough),
+        pytest.param(True, id="the host's metadata"),
+    ],
+)
 def test_a_migration_makes_what_create_all_makes(start: Start, within: bool) -> None:
     project = start(model("Player", "Team", within=within))
     if within:

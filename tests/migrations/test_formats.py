@@ -108,9 +108,7 @@ def following(tmp_path: Path, project: Project) -> Version:
     return Version(library, project)
 
 
-def test_older_tables_are_upgraded_by_a_migration_and_newer_ones_refused(
-    following: Version,
-) -> None:
+def test_older_tables_are_upgraded_and_newer_ones_refused(following: Version) -> None:
     project = following.project
     older = r"TablesOutdated: spry_format .* of format 1, older than the format 2 .*; upgrade them"
     with pytest.raises(Failed, match=older) as caught:

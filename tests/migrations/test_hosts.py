@@ -32,7 +32,13 @@ def test_tables_of_others_are_left_alone(start: Start) -> None:
     assert "actor_tables" not in commands
 
 
-@pytest.mark.parametrize("actors", [(), ("Player",)], ids=["no domain", "a domain"])
+@pytest.mark.parametrize(
+    "actors",
+    [
+        pytest.param((), id="no domain", marks=pytest.mark.thorough),
+        pytest.param(("Player",), id="a domain"),
+    ],
+)
 def test_a_table_of_the_host_that_looks_like_ours_is_the_host_s(
     start: Start, actors: tuple[str, ...]
 ) -> None:
@@ -90,8 +96,14 @@ def test_a_column_that_a_hand_has_dropped_comes_back_by_a_script_that_runs(start
     "harm",
     [
         "DROP TABLE spry_epochs CASCADE",
-        'ALTER TABLE player_events ALTER COLUMN "transaction" DROP DEFAULT',
-        'ALTER TABLE player_events ALTER COLUMN "transaction" SET DEFAULT 1',
+        pytest.param(
+            'ALTER TABLE player_events ALTER COLUMN "transaction" DROP DEFAULT',
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            'ALTER TABLE player_events ALTER COLUMN "transaction" SET DEFAULT 1',
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_default_that_a_hand_has_changed_comes_back(

@@ -51,8 +51,7 @@ def insert(text: str) -> sa.Insert:
 # Sessions ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("autoflush", [True, False])
-@pytest.mark.parametrize("expire", [True, False])
+@pytest.mark.parametrize(("autoflush", "expire"), [(True, False), (False, True)])
 def test_rows_and_events_agree_whatever_a_session_flushes_and_expires(
     app: App, autoflush: bool, expire: bool
 ) -> None:
