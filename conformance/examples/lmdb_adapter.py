@@ -326,7 +326,11 @@ class LmdbAdapter(contract.Adapter):
         with self.errors():
             environment = self._opened()
             if not write:
-                return LmdbUnit(self, environment, environment.begin())
+                try:
+                    return LmdbUnit(self, environment, environment.begin())
+                except lmdb.ReadersFullError:
+                    environment.reader_check()  # killed processes may have left some
+                    return LmdbUnit(self, environment, environment.begin())
             self._await_turn()
             try:
                 begun = environment.begin(write=True)
@@ -337,10 +341,17 @@ class LmdbAdapter(contract.Adapter):
 
     def check(self) -> None:
         """Open the file. Raises StorageUnavailable, StorageFailure, TablesOutdated."""
-        with self.errors(), self._opened().begin(write=True) as transaction:
-            transaction.put(b"format", FORMAT, overwrite=False)
-            if transaction.get(b"format") != FORMAT:
-                raise spry.TablesOutdated(f"{self._path} is of another version of this adapter")
+        with self.errors():
+            unit = self.begin(write=False)
+            found = unit.transaction.get(b"format")
+            unit.rollback()
+            if found is None:  # a new file
+                unit = self.begin(write=True)
+                unit.transaction.put(b"format", FORMAT, overwrite=False)
+                found = unit.transaction.get(b"format")
+                unit.commit()
+        if found != FORMAT:
+            raise spry.TablesOutdated(f"{self._path} is of another version of this adapter")
 
     def close(self) -> None:
         """Close the file; the next unit of work opens it again."""
@@ -371,7 +382,6 @@ class LmdbAdapter(contract.Adapter):
                 self._environment = lmdb.open(
                     self._path, subdir=False, map_size=self._map_size, max_readers=1_024
                 )
-                self._environment.reader_check()  # killed processes may have left some
                 self._pid = os.getpid()
             return self._environment
 

@@ -105,6 +105,13 @@ def test_who_would_wait_for_the_own_transaction_is_told(
     assert accounts.fetch(owner="Ada").balance == 1
 
 
+def test_a_storage_can_be_opened_while_another_is_in_a_transaction(tmp_path: Path) -> None:
+    adapter = LmdbAdapter(tmp_path / "file.db")
+    with AdapterStorage(adapter, domain()).transaction() as transaction:
+        transaction.repository(Account).handle(Deposit("Ada", (1,))).unwrap()
+        assert not AdapterStorage(adapter, domain()).repository(Account).exists(owner="Ada")
+
+
 def test_what_is_no_file_of_this_adapter_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

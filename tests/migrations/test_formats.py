@@ -135,7 +135,7 @@ def test_older_tables_are_upgraded_and_newer_ones_refused(following: Version) ->
 
     newer = "of format 2, newer than the format 1 .*deploy the version of spry_sqla that made them"
     with pytest.raises(spry.TablesOutdated, match=newer):
-        spry.Storage(engine, project.module().domain).repository(project.module().Player).actors()
+        spry.Storage(engine, project.module().domain)
     with pytest.raises(spry.TablesOutdated, match=newer):
         project.alembic("check")
     with pytest.raises(Failed, match=r"format 2 cannot be made tables of format 1 again.*backup"):
