@@ -22,14 +22,18 @@ from typing import Any
 import aiosqlite
 import sqlalchemy as sa
 from alembic.autogenerate import produce_migrations
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import spry_sqla as spry
+from alembic import command
 from spry_conformance import Adapter
 from spry_sqla.adapters import composed
 from spry_sqla.domain import ActorKind
+
+ROOT = Path(__file__).parents[1]
 
 Make = Callable[[sa.Engine, spry.Domain], None]
 
@@ -40,6 +44,18 @@ ON_DATABASES = CLAIMS | {"durable", "fused", "guarded", "joinable"}
 def create(engine: sa.Engine, domain: spry.Domain) -> None:
     """Make the tables as SQLAlchemy does."""
     domain.metadata.create_all(engine)
+
+
+def upgrade(engine: sa.Engine, domain: spry.Domain) -> None:
+    """Make the tables with the migrations of the library's own environment, `alembic/`.
+
+    What a test has beyond the domain of that, a migration makes that autogenerate writes.
+    """
+    config = Config(toml_file=ROOT / "pyproject.toml")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    migrate(engine, domain)
 
 
 def migrate(engine: sa.Engine, domain: spry.Domain) -> None:
@@ -383,7 +399,7 @@ DECLARE
 BEGIN
     FOR found IN SELECT c.oid, format('%I.%I', 'SCHEMA', relname) AS name FROM pg_class c
         WHERE relnamespace = 'SCHEMA'::regnamespace AND relkind = 'r'
-        AND relname NOT IN ('spry_format', 'spry_epochs')
+        AND relname NOT IN ('spry_format', 'spry_epochs', 'alembic_version')
     LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM %s)', found.name) INTO filled;
         CONTINUE WHEN NOT filled;
@@ -437,11 +453,11 @@ async def _joined_awaiting(storage: Any, engine: AsyncEngine) -> AsyncIterator[A
 BACKENDS: dict[str, Callable[[Callable[[], str]], InMemory | OnDatabase]] = {
     "memory": lambda url: InMemory(spry.MemoryStorage),
     "memory-async": lambda url: InMemory(spry.AsyncMemoryStorage),
-    "sqlite": lambda url: OnSqlite(),
+    "sqlite": lambda url: OnSqlite(make=upgrade),
     "sqlite-memory": lambda url: OnSqliteMemory(),
     "sqlite-thread": lambda url: OnSqlite("thread"),
     "aiosqlite": lambda url: OnSqlite("aiosqlite", migrate),
-    "postgresql": lambda url: OnPostgresql(url(), "plain"),
+    "postgresql": lambda url: OnPostgresql(url(), "plain", make=upgrade),
     "postgresql-async": lambda url: OnPostgresql(url(), "awaited", "psycopg", migrate),
     "sqlite-composed": lambda url: OnSqlite("composed"),
     "postgresql-composed": lambda url: OnPostgresql(url(), "composed", "composed"),
@@ -450,4 +466,5 @@ BACKENDS: dict[str, Callable[[Callable[[], str]], InMemory | OnDatabase]] = {
 }
 """Name → how to make it, given the URL of a PostgreSQL database, which is only asked for there.
 
-Tables are made in both ways: by `create_all`, and by a migration."""
+Tables are made in every way: by the migrations of `alembic/` (`sqlite`, `postgresql`), by one that
+autogenerate writes (`aiosqlite`, `postgresql-async`), the others by `create_all`."""
