@@ -32,6 +32,8 @@ from tests.examples.server import Server, environment
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
+SHOP = "sqlite:///shop.db"
+"""The database of the page on Alembic."""
 USUAL_URL = "http://127.0.0.1:8000"
 BLOCK = re.compile(
     r"(?:<!-- needs: (?P<needs>[\w, ]+) -->\n+)?"
@@ -101,11 +103,37 @@ def test_of_the_blocks_of_a_page_in_order(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
+    play(page, tmp_path, monkeypatch, request)
+
+
+def test_of_the_page_on_alembic_on_postgresql(
+    postgres_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    page = ROOT / "docs" / "alembic.md"
+    assert any(SHOP in block.code for block in blocks_of(page))
+
+    play(page, tmp_path, monkeypatch, request, database=postgres_url)
+
+    engine = sa.create_engine(postgres_url, poolclass=sa.NullPool)
+    assert sa.inspect(engine).has_table("order_events")
+
+
+def play(
+    page: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    database: str = SHOP,
+) -> None:
+    """Run the blocks of a page in a folder, on a database that takes the place of the page's."""
     if page.is_relative_to(EXAMPLES):
         made = shutil.ignore_patterns("*.db*")  # by someone who did what the page says
-        shutil.copytree(page.parent, tmp_path, ignore=made, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+        shutil.copytree(page.parent, folder, ignore=made, dirs_exist_ok=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("DATABASE_URL", raising=False)
     sys.path_importer_cache.pop(".", None)  # as in a new process, in this folder
@@ -118,12 +146,12 @@ def test_of_the_blocks_of_a_page_in_order(
         for block in blocks_of(page):
             names.update((need, request.getfixturevalue(need)) for need in block.needs)
             if block.how == "serve":
-                url = stack.enter_context(serving(block.code, tmp_path))
+                url = stack.enter_context(serving(block.code, folder))
             elif block.how in {"run", "run: fails"}:
-                _run(block)
+                _run(block, database)
             elif block.file is not None:
                 with Path(block.file).open("a" if block.how == "more of" else "w") as file:
-                    file.write(block.code)
+                    file.write(block.code.replace(SHOP, database))
             else:
                 tree = ast.parse(block.code.replace(USUAL_URL, url), str(page))
                 ast.increment_lineno(tree, block.line - 1)
@@ -147,10 +175,11 @@ def serving(command: str, folder: Path) -> Iterator[str]:
         server.stop()
 
 
-def _run(block: Block) -> None:
+def _run(block: Block, database: str) -> None:
     """As a user's shell does, in which the environment of this Python is active."""
+    within = database.replace("%", "%%").replace("&", r"\&")  # for sed, and for alembic.ini
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.code],
+        ["bash", "-euo", "pipefail", "-c", block.code.replace(SHOP, within)],
         env=environment(),
         capture_output=True,
         text=True,
