@@ -5,16 +5,17 @@ Its rows go in as one JSON parameter per table, so that the text stays the same 
 rows (one cached plan); measured, it is the fastest way at every size.
 
 Nearly every stream has events of one origin, and then a load is five probes of indexes and one
-range: `runs`. A stream of several origins is marked by it and asked for again with `streams`, which
-walks the origins and probes each for an event that makes a snapshot divergent. Both answer as the
-four stores would.
+range, joined: `runs`. What is no run is seen by it and asked for again with `streams`, which walks
+the origins and probes each for an event that makes a snapshot divergent. Both answer as the four
+stores would.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -34,11 +35,13 @@ from spry_sqla.sql.statements import (
 )
 from spry_sqla.stores import merge, vector_of
 
-MAPPING, SNAPSHOT, EVENT, KEY = range(4)
-"""Kinds of rows: per target whom it reaches, its snapshot, its events; per key its command (-1)."""
+KEY = -1
+"""What rows about idempotency keys have in the place of a target's number."""
+MAPPING, SNAPSHOT, EVENT = range(3)
+"""Kinds of rows of `streams`: per target whom it reaches, its snapshot, its events."""
 
 _ONE: sa.ColumnElement[int] = sa.literal_column("1")
-_CLAIMED, _OTHERS = 1, 2
+_KEY: sa.ColumnElement[int] = sa.literal_column(str(KEY))
 _PARTS = ("commands", "events", "mappings", "links", "snapshots")
 
 
@@ -88,9 +91,11 @@ def _rows(cursor: Any, of_actor: Statements, operation: Load, build: Any) -> lis
 def runs(
     tables: ActorTables, *, single: bool, snapshots: bool, bounded: bool, keys: bool
 ) -> sa.ClauseElement:
-    """Rows (n, kind, number, small, and four texts), ordered by the first three.
+    """Rows (n, header, sequence, tag, content), in no order.
 
-    A target whose stream has other origins is marked in the flags of its MAPPING.
+    A target has a row for each event that its snapshot does not cover, or one without an event.
+    Where those events are a run, the first row has a `_Header` as a JSON array: one value, for each
+    column costs for each row.
     """
     events, head = tables.events.alias("e"), tables.events.alias("h")
     origin = sa.bindparam("origin", type_=sa.Text())
@@ -104,75 +109,106 @@ def runs(
         .correlate(actor)
         .scalar_subquery()
     )
+    others = sa.or_(head.c.origin != origin, first != origin)
     newest = (
-        sa.select(head.c.id, head.c.sequence, head.c.origin)
+        sa.select(head.c.id, head.c.sequence, others.label("others"))
         .where(head.c.actor_id == actor.c.actor_id)
         .order_by(head.c.origin.desc(), head.c.sequence.desc())
         .limit(_ONE)
         .lateral("newest")
     )
-    others = sa.func.coalesce(sa.or_(newest.c.origin != origin, first != origin), sa.false())
     found: Any = actor.outerjoin(newest, sa.true())
-    columns: list[Any] = [
-        *actor.c,
-        newest.c.id.label("head"),
-        newest.c.sequence.label("head_sequence"),
-        sa.cast(others, sa.Integer()).label("others"),
-    ]
+    header: list[Any] = [actor.c.mapping, actor.c.owner, actor.c.claimed, *newest.c]
+    covered: sa.ColumnElement[Any] = sa.literal_column("0")
     if snapshots:
         usable = usable_snapshots(
             tables, postgresql, actor.c.actor_id, None, bounded=bounded
         ).lateral("usable")
         found = found.outerjoin(usable, sa.true())
-        columns += [column.label(f"snapshot_{column.name}") for column in usable.c]
-    aim = sa.select(*columns).select_from(found).cte("aim").prefix_with("MATERIALIZED")
-
-    covered = at(aim.c.snapshot_vector, origin) if snapshots else sa.literal_column("0")
-    run = run_after(tables, aim.c.actor_id, origin, covered, more=["sequence"]).lateral("run")
-    flags = aim.c.claimed + aim.c.others * sa.literal_column(str(_OTHERS))
-    texts = hex_id(aim.c.mapping), hex_id(aim.c.owner), hex_id(aim.c.head)
-    rows = [
-        _row(aim.c.n, MAPPING, aim.c.head_sequence, flags, *texts),
-        _row(aim.c.n, EVENT, run.c.sequence, _ONE, run.c.tag, run.c.content).select_from(
-            aim.join(run, sa.true())
-        ),
-    ]
-    if snapshots:
-        parts = (getattr(aim.c, f"snapshot_{name}") for name in ("id", "state", "vector"))
-        row = _row(
-            aim.c.n, SNAPSHOT, aim.c.snapshot_version, _ONE, *parts, aim.c.snapshot_last_event
-        )
-        rows.append(row.where(aim.c.snapshot_id.is_not(None)))
-    if keys:
-        rows.append(_keys(tables))
-    return sa.union_all(*rows).order_by(*(sa.literal_column(str(n)) for n in (1, 2, 3)))
+        header += usable.c
+        # Of a run it is the sequence; what the vector says is compared with it when it is read.
+        covered = sa.func.coalesce(usable.c.version, covered)
+    run = run_after(tables, actor.c.actor_id, origin, covered, more=["sequence"]).lateral("run")
+    is_first = sa.or_(run.c.sequence.is_(None), run.c.sequence == covered + _ONE)
+    query = sa.select(
+        actor.c.n,
+        sa.case((is_first, sa.cast(sa.func.json_build_array(*header), sa.Text()))).label("header"),
+        run.c.sequence,
+        run.c.tag,
+        sa.cast(run.c.content, sa.Text()),
+    ).select_from(found.outerjoin(run, sa.true()))
+    if not keys:
+        return query
+    blank, number = sa.cast(sa.null(), sa.Text()), sa.cast(sa.null(), sa.BigInteger())
+    used = _used_keys(tables)
+    return query.union_all(sa.select(_KEY, blank, number, *used.c))
 
 
-def _load_runs(operation: Load, rows: Sequence[Any]) -> Loading | None:
-    """What the rows say; None where a stream is no run."""
-    previous = _previous(rows)
-    actors: list[Loaded] = []
-    at_row, end = sum(row[1] == KEY for row in rows) if operation.keys else 0, len(rows)
-    while at_row < end:
-        n, _, head_sequence, flags, mapping, owner_id, head, _ = rows[at_row]
-        owner = Owner(owner_id, bool(flags & _CLAIMED), mapping)
-        at_row += 1
-        snapshot = None
-        if at_row < end and rows[at_row][1] == SNAPSHOT:
-            _, _, version, _, row_id, state, vector, last_event = rows[at_row]
-            snapshot = StoredSnapshot(row_id, state, vector, version, last_event)
-            at_row += 1
-        first = at_row
-        if len(operation.targets) == 1:
-            at_row = end
-        else:
-            while at_row < end and rows[at_row][0] == n:
-                at_row += 1
-        wanted = (head_sequence or 0) - vector_of(snapshot).get(operation.origin, 0)
-        if flags & _OTHERS or at_row - first != wanted:
+class _Header(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is known of a target: whom it reaches, its newest event, its newest usable snapshot."""
+
+    mapping: str | None
+    owner: str | None
+    claimed: int
+    head: str | None
+    head_sequence: int | None
+    others: bool | None
+    """Whether the stream has events of other origins."""
+    snapshot: str | None = None
+    state: msgspec.Raw = msgspec.Raw()
+    vector: msgspec.Raw = msgspec.Raw()
+    version: int | None = None
+    last_event: str | None = None
+
+    def stored(self) -> StoredSnapshot | None:
+        """The snapshot, if there is one."""
+        if self.snapshot is None or self.version is None or self.last_event is None:
             return None
-        events = [row[4:6] for row in rows[first:at_row]]
-        run = Run(operation.origin, head or "", events)
+        return StoredSnapshot(
+            _hex(self.snapshot),
+            bytes(self.state).decode(),
+            bytes(self.vector).decode(),
+            self.version,
+            _hex(self.last_event),
+        )
+
+
+_header = msgspec.json.Decoder(_Header).decode
+
+
+def _hex(uuid: str) -> str:
+    return uuid.replace("-", "")
+
+
+def _load_runs(operation: Load, rows: list[Any]) -> Loading | None:
+    """What the rows say; None where a stream is no run."""
+    if len(rows) > 1:
+        rows.sort(key=itemgetter(0, 2))
+    actors: list[Loaded] = []
+    at_row, end = sum(row[0] == KEY for row in rows) if operation.keys else 0, len(rows)
+    previous = _previous(row[3:5] for row in rows[:at_row])
+    while at_row < end:
+        first = at_row
+        n, text, sequence, _, _ = rows[first]
+        if text is None:
+            return None
+        at_row = end if len(operation.targets) == 1 else at_row + 1
+        while at_row < end and rows[at_row][0] == n:
+            at_row += 1
+        events = [] if sequence is None else [row[3:5] for row in rows[first:at_row]]
+        header = _header(text)
+        snapshot = header.stored()
+        covered = 0 if snapshot is None else snapshot.version
+        if header.others or covered + len(events) != (header.head_sequence or 0):
+            return None
+        vector = vector_of(snapshot)
+        if vector and vector.get(operation.origin) != covered:
+            return None
+        mapping = None if header.mapping is None else _hex(header.mapping)
+        owner = Owner(
+            None if header.owner is None else _hex(header.owner), bool(header.claimed), mapping
+        )
+        run = Run(operation.origin, _hex(header.head or ""), events)
         actors.append(Loaded(owner, snapshot, [], False, run))
     return Loading(actors, previous)
 
@@ -201,7 +237,7 @@ def streams(
     )
 
     reaches = hex_id(actor.c.mapping), hex_id(actor.c.owner)
-    rows = [_row(actor.c.n, MAPPING, sa.null(), actor.c.claimed, *reaches, texts=5)]
+    rows = [_row(actor.c.n, MAPPING, sa.null(), actor.c.claimed, *reaches)]
     reached: Any = origin
     covered: sa.ColumnElement[Any] = sa.literal_column("0")
     if snapshots:
@@ -220,8 +256,18 @@ def streams(
             .cte("snapshot")
             .prefix_with("MATERIALIZED")
         )
-        parts = snapshot.c.id, snapshot.c.state, snapshot.c.vector, snapshot.c.last_event
-        rows.append(_row(snapshot.c.n, SNAPSHOT, snapshot.c.version, _ONE, *parts, texts=5))
+        rows.append(
+            _row(
+                snapshot.c.n,
+                SNAPSHOT,
+                snapshot.c.version,
+                _ONE,
+                hex_id(snapshot.c.id),
+                snapshot.c.state,
+                snapshot.c.vector,
+                hex_id(snapshot.c.last_event),
+            )
+        )
         reached = origin.outerjoin(snapshot, snapshot.c.n == origin.c.n)
         covered = at(snapshot.c.vector, origin.c.value)
     after = (
@@ -237,12 +283,12 @@ def streams(
     )
     texts = after.c.id, after.c.origin, after.c.seen, after.c.type, after.c.content
     rows.append(
-        _row(
-            origin.c.n, EVENT, after.c.sequence, after.c.type_version, *texts, texts=5
-        ).select_from(reached.join(after, sa.true()))
+        _row(origin.c.n, EVENT, after.c.sequence, after.c.type_version, *texts).select_from(
+            reached.join(after, sa.true())
+        )
     )
     if keys:
-        rows.append(_keys(tables, texts=5))
+        rows.append(_row(_KEY, 0, _ONE, _ONE, *_used_keys(tables).c))
     return sa.union_all(*rows)
 
 
@@ -250,18 +296,18 @@ def _load_streams(operation: Load, rows: list[Any]) -> Loading:
     rows.sort(key=itemgetter(0, 1, 4))
     actors: list[Loaded] = []
     for n, of_target in groupby(rows, key=itemgetter(0)):
-        if n < 0:
+        if n == KEY:
             continue
         owner, snapshot, events = Owner(None, False, None), None, []
         for _, kind, number, small, one, two, three, four, five in of_target:
             if kind == EVENT:
                 events.append(StoredEvent(one, two, number, three, four, small, five))
             elif kind == MAPPING:
-                owner = Owner(two, bool(small & _CLAIMED), one)
+                owner = Owner(two, bool(small), one)
             else:
                 snapshot = StoredSnapshot(one, two, three, number, four)
         actors.append(Loaded(owner, snapshot, *_cut(events, operation.limit)))
-    return Loading(actors, _previous(rows))
+    return Loading(actors, _previous(row[4:6] for row in rows if row[0] == KEY))
 
 
 def _cut(events: list[StoredEvent], limit: int) -> tuple[list[StoredEvent], bool]:
@@ -326,32 +372,26 @@ def _is_there(outer: sa.FromClause, *conditions: sa.ColumnElement[bool]) -> Any:
     return probe.is_not(None)
 
 
-def _keys(tables: ActorTables, texts: int = 4) -> sa.Select[Any]:
+def _used_keys(tables: ActorTables) -> sa.Subquery:
+    """(id, key) of the commands that have used the keys."""
     command, key = tables.commands.c, each("keys")
-    row = _row(
-        sa.literal_column("-1"),
-        KEY,
-        _ONE,
-        _ONE,
-        hex_id(command.id),
-        command.idempotency_key,
-        texts=texts,
-    )
-    return row.select_from(tables.commands.join(key, command.idempotency_key == key.c.value))
+    query = sa.select(hex_id(command.id).label("id"), command.idempotency_key.label("key"))
+    found = tables.commands.join(key, command.idempotency_key == key.c.value)
+    return query.select_from(found).subquery("used")
 
 
-def _previous(rows: Sequence[Any]) -> dict[str, str]:
-    found = sorted(((row[4], row[5]) for row in rows if row[1] == KEY), reverse=True)
-    return {key: command_id for command_id, key in found}
+def _previous(of_keys: Iterable[Sequence[str]]) -> dict[str, str]:
+    return {key: command_id for command_id, key in sorted(map(tuple, of_keys), reverse=True)}
 
 
-def _row(n: Any, kind: int, number: Any, small: Any, *given: Any, texts: int = 4) -> sa.Select[Any]:
+def _row(n: Any, kind: int, number: Any, small: Any, *given: Any) -> sa.Select[Any]:
+    """Five texts at most."""
     number = sa.cast(number, sa.BigInteger())
     small = sa.cast(small, sa.Integer())
     blank = sa.cast(sa.null(), sa.Text())
     columns = [n, sa.literal_column(str(kind)), number, small]
     columns += [sa.cast(text, sa.Text()) for text in given]
-    columns += [blank] * (texts - len(given))
+    columns += [blank] * (5 - len(given))
     return sa.select(*(column.label(f"c{at}") for at, column in enumerate(columns)))
 
 

@@ -346,7 +346,15 @@ def newest_snapshot(
     in the parameter `origins`, for with one origin a snapshot cannot be divergent.
     """
     each = flavor.each("origins") if diverging else None
-    return usable_snapshots(tables, flavor, _ACTOR, each, bounded=bounded)
+    usable = usable_snapshots(tables, flavor, _ACTOR, each, bounded=bounded)
+    snapshots = tables.snapshots.c
+    return usable.with_only_columns(
+        flavor.hex_id(snapshots.id),
+        snapshots.state,
+        snapshots.vector,
+        snapshots.version,
+        flavor.hex_id(snapshots.last_event),
+    )
 
 
 def usable_snapshots(
@@ -357,7 +365,10 @@ def usable_snapshots(
     *,
     bounded: bool,
 ) -> sa.Select[Any]:
-    """The newest usable snapshot of an actor, probing the event after its vector per origin."""
+    """(id, state, vector, version, last_event) of the newest usable snapshot of an actor.
+
+    Of each origin it probes for the event after the snapshot's vector.
+    """
     snapshots, events = tables.snapshots.c, tables.events.alias("following")
     kept = tables.events.alias("kept")
     # A scalar subquery, one probe for each snapshot: of an EXISTS the planner may make a join that
@@ -365,11 +376,11 @@ def usable_snapshots(
     last_event = sa.select(_ONE).where(kept.c.id == snapshots.last_event).scalar_subquery()
     query = (
         sa.select(
-            flavor.hex_id(snapshots.id).label("id"),
+            snapshots.id,
             snapshots.state,
             snapshots.vector,
             snapshots.version,
-            flavor.hex_id(snapshots.last_event).label("last_event"),
+            snapshots.last_event,
         )
         .where(
             snapshots.actor_id == actor_id,
