@@ -182,20 +182,20 @@ def _hex(uuid: str) -> str:
 
 def _load_runs(operation: Load, rows: list[Any]) -> Loading | None:
     """What the rows say; None where a stream is no run."""
+    previous = {}
+    if operation.keys:
+        previous = _previous(row[3:5] for row in rows if row[0] == KEY)
+        rows = [row for row in rows if row[0] != KEY]
+    single = len(operation.targets) == 1
     if len(rows) > 1:
-        rows.sort(key=itemgetter(0, 2))
+        rows.sort(key=itemgetter(2) if single else itemgetter(0, 2))
+    each = [rows] if single else [[*group] for _, group in groupby(rows, itemgetter(0))]
     actors: list[Loaded] = []
-    at_row, end = sum(row[0] == KEY for row in rows) if operation.keys else 0, len(rows)
-    previous = _previous(row[3:5] for row in rows[:at_row])
-    while at_row < end:
-        first = at_row
-        n, text, sequence, _, _ = rows[first]
+    for of_target in each:
+        _, text, sequence, _, _ = of_target[0]
         if text is None:
             return None
-        at_row = end if len(operation.targets) == 1 else at_row + 1
-        while at_row < end and rows[at_row][0] == n:
-            at_row += 1
-        events = [] if sequence is None else [row[3:5] for row in rows[first:at_row]]
+        events = [] if sequence is None else [*map(itemgetter(3, 4), of_target)]
         header = _header(text)
         snapshot = header.stored()
         covered = 0 if snapshot is None else snapshot.version
