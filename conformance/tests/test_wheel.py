@@ -1,5 +1,6 @@
 """The kit as it is installed: wheels, in an environment that holds nothing else."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -37,11 +38,27 @@ def run(folder: Path, *command: str | Path) -> str:
     return done.stdout
 
 
+@pytest.fixture(
+    params=[pytest.param(version, marks=pytest.mark.thorough) for version in ("3.12", "3.13")]
+)
+def other_python(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """As `python`, of another version, where that is at hand."""
+    found = shutil.which(f"python{request.param}")
+    # What is found may be a stand-in of a version manager, for one that is not chosen.
+    if found is None or subprocess.run([found, "-c", ""], check=False).returncode:
+        pytest.skip(f"there is no Python {request.param} at hand")
+    return environment(tmp_path, found)
+
+
 @pytest.fixture
 def python(tmp_path: Path) -> Path:
     """The Python of a new environment, with wheels of the library and the kit beside it."""
+    return environment(tmp_path, sys.executable)
+
+
+def environment(tmp_path: Path, interpreter: str) -> Path:
     made = tmp_path / "empty" / "bin" / "python"
-    run(tmp_path, sys.executable, "-m", "venv", tmp_path / "empty")
+    run(tmp_path, interpreter, "-m", "venv", tmp_path / "empty")
     run(tmp_path, made, "-m", "pip", "wheel", "-q", "--no-deps", "-w", "dist", ROOT, KIT)
     return made
 
@@ -74,6 +91,14 @@ def test_wheels_in_an_empty_project_try_an_adapter(
     }
     assert "spry_conformance/py.typed" in packed
 
+    try_an_adapter(tmp_path, python, plugins, options)
+
+
+def test_they_do_with_another_python(tmp_path: Path, other_python: Path) -> None:
+    try_an_adapter(tmp_path, other_python, [], [])
+
+
+def try_an_adapter(tmp_path: Path, python: Path, plugins: list[str], options: list[str]) -> None:
     wheels = (tmp_path / "dist").glob("*.whl")
     run(tmp_path, python, "-m", "pip", "install", "-q", *wheels, *plugins)
     project = tmp_path / "project"
