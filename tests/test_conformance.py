@@ -6,25 +6,8 @@ from spry_conformance import Adapter, Conformance
 from tests.conforming import BACKENDS
 from tests.conftest import Backends
 
-IN_FULL = {"memory", "sqlite"}
-"""The others are usually tried with the quick profile, and with --thorough with this one, too."""
-
-RARELY = {
-    *("sqlite-composed", "postgresql-composed", "sqlite-memory-thread", "aiosqlite-memory"),
-}
-"""What shares its statements with others, and is tried with --thorough."""
-
 
 class TestOurs(Conformance):
-    @pytest.fixture(
-        params=[
-            pytest.param(name, marks=[pytest.mark.thorough] if name in RARELY else [])
-            for name in BACKENDS
-        ]
-    )
+    @pytest.fixture(params=BACKENDS)
     def adapter(self, request: pytest.FixtureRequest, backends: Backends) -> Adapter:
         return backends[request.param].adapter(request.param)
-
-    @pytest.fixture
-    def conformance_profile(self, adapter: Adapter, thorough: bool) -> str:
-        return "default" if thorough or adapter.name in IN_FULL else "quick"
