@@ -78,8 +78,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="run what takes long as well, each behaviour test on all backends, the kit on each "
-        "with its default profile, and cause each fault more often",
+        help="run what takes long as well, each behaviour test and the kit on all backends, and "
+        "cause each fault more often",
     )
 
 

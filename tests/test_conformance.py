@@ -6,8 +6,18 @@ from spry_conformance import Adapter, Conformance
 from tests.conforming import BACKENDS
 from tests.conftest import Backends
 
+RARELY = {
+    *("sqlite-composed", "postgresql-composed", "sqlite-memory-thread", "aiosqlite-memory"),
+}
+"""What shares its statements with others, and is tried with --thorough."""
+
 
 class TestOurs(Conformance):
-    @pytest.fixture(params=BACKENDS)
+    @pytest.fixture(
+        params=[
+            pytest.param(name, marks=[pytest.mark.thorough] if name in RARELY else [])
+            for name in BACKENDS
+        ]
+    )
     def adapter(self, request: pytest.FixtureRequest, backends: Backends) -> Adapter:
         return backends[request.param].adapter(request.param)
