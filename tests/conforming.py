@@ -293,14 +293,16 @@ class OnSqliteMemory(OnDatabase):
         super().__init__(world, create)
         self.claims -= {"durable"}
         self.engine = spry.sqlite_engine(":memory:")
+        self._empty = _Empty()
 
     def reset(self) -> None:
-        self.engine.dispose()
-        self.engine = spry.sqlite_engine(":memory:")
-        self._of_thread = _OfThread()
+        with self.engine.connect() as connection:
+            self._empty.write_over(connection.connection.driver_connection)
 
     def tables(self, domain: spry.Domain) -> None:
-        self._make(self.engine, domain)
+        if not self._empty.has(domain):
+            self._make(self.engine, domain)
+            self._empty.make(domain)
 
     def async_engine(self) -> AsyncEngine:
         raise AssertionError("an AsyncEngine has a database in memory of its own")
@@ -317,27 +319,30 @@ class OnAiosqliteMemory(OnDatabase):
         # One connection for all: nothing comes to the data beside it, and a transaction, which
         # would shut out the rest, is refused.
         self.claims -= {"concurrent", "durable", "guarded", "joinable", "transactions"}
-        self._engine: AsyncEngine | None = None
+        self._engine = create_async_engine("sqlite+aiosqlite://", connect_args=_ANY_THREAD)
+        self._empty = _Empty()
+        sa.event.listen(
+            self._engine.sync_engine,
+            "connect",
+            lambda driver, _: self._empty.write_over(driver.driver_connection._conn),
+        )
         self.engine = sa.create_engine("sqlite://")  # which nothing is asked of
 
     def reset(self) -> None:
-        engine, self._engine = self._engine, None
-        self._of_thread = _OfThread()
-        if engine is not None:
-            asyncio.run(engine.dispose())
+        asyncio.run(self._engine.dispose())
 
     def tables(self, domain: spry.Domain) -> None:
         """Only within the event loop: see `open`."""
 
     async def open(self, domain: spry.Domain, origin: str, **settings: Any) -> Any:
-        async with self.async_engine().begin() as connection:
-            await connection.run_sync(domain.metadata.create_all)
+        async with self._engine.begin() as connection:
+            if not self._empty.has(domain):
+                await connection.run_sync(domain.metadata.create_all)
+                self._empty.make(domain)
         opened = super().open(domain, origin, **settings)
         return await opened if asyncio.iscoroutine(opened) else opened
 
     def async_engine(self) -> AsyncEngine:
-        if self._engine is None:
-            self._engine = create_async_engine("sqlite+aiosqlite://")
         return self._engine
 
     def close(self, storage: Any) -> Any:
@@ -347,12 +352,38 @@ class OnAiosqliteMemory(OnDatabase):
         return asyncio.run(self._counted(getattr(actor.tables, part)))
 
     async def _counted(self, table: sa.Table) -> int:
-        async with self.async_engine().connect() as connection:
+        async with self._engine.connect() as connection:
             return (await connection.scalars(sa.select(sa.func.count()).select_from(table))).one()
 
     def stop(self) -> None:
         self.reset()
         super().stop()
+
+
+_ANY_THREAD = {"check_same_thread": False}
+
+
+class _Empty:
+    """A database of SQLite that has the tables of the domains so far, and no rows of theirs."""
+
+    def __init__(self) -> None:
+        self._engine = sa.create_engine(
+            "sqlite://", poolclass=sa.StaticPool, connect_args=_ANY_THREAD
+        )
+        self._made: set[frozenset[str]] = set()
+
+    def has(self, domain: spry.Domain) -> bool:
+        return frozenset(domain.metadata.tables) in self._made
+
+    def make(self, domain: spry.Domain) -> None:
+        create(self._engine, domain)
+        self._made.add(frozenset(domain.metadata.tables))
+
+    def write_over(self, other: Any) -> None:
+        """Make another database, by a connection of its, as this one is."""
+        with self._engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            driver.backup(other)
 
 
 class OnPostgresql(OnDatabase):
@@ -393,25 +424,26 @@ class OnPostgresql(OnDatabase):
 _EMPTY = """
 DO $$
 DECLARE
-    found record;
-    guard record;
+    guard oid := to_regproc('SCHEMA.spry_refuse');
+    refusing text := pg_get_functiondef(guard);
+    found text;
     filled boolean;
 BEGIN
-    FOR found IN SELECT c.oid, format('%I.%I', 'SCHEMA', relname) AS name FROM pg_class c
+    IF guard IS NULL THEN RETURN; END IF;
+    CREATE OR REPLACE FUNCTION SCHEMA.spry_refuse() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN RETURN OLD; END';
+    FOR found IN SELECT format('%I.%I', 'SCHEMA', relname) FROM pg_class
         WHERE relnamespace = 'SCHEMA'::regnamespace AND relkind = 'r'
         AND relname NOT IN ('spry_format', 'spry_epochs', 'alembic_version')
     LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', found.name) INTO filled;
-        CONTINUE WHEN NOT filled;
-        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', found.name);
-        EXECUTE format('DELETE FROM %s', found.name);
-        FOR guard IN SELECT tgname FROM pg_trigger WHERE tgrelid = found.oid AND NOT tgisinternal
-        LOOP
-            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', found.name, guard.tgname);
-        END LOOP;
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', found) INTO filled;
+        IF filled THEN EXECUTE format('DELETE FROM %s', found); END IF;
     END LOOP;
+    EXECUTE refusing;
 END $$
 """
+# The guards let pass for a moment. To disable the triggers would alter each table, and PostgreSQL
+# would have to plan anew all that it is asked of them.
 
 
 def _quick(driver: Any, *_: object) -> None:

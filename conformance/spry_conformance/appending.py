@@ -7,6 +7,7 @@ from spry_conformance.domain import Account, Deposit, Deposited
 from spry_conformance.faces import Face
 from spry_conformance.steps import MAIN, Put
 from spry_sqla.adapters import (
+    NO_ID,
     Append,
     CommandRecord,
     EventRecord,
@@ -23,7 +24,8 @@ from spry_sqla.adapters import (
 def rows_of(storage: Face, step: Put, early: Iterator[str] | None = None) -> Append | None:
     """The rows of a step, on what is stored now; None where they would begin before sequence 1.
 
-    `early` gives ids from before, which are used where the step asks for them.
+    `early` gives ids from before, which are used where the step asks for them, and where the
+    origin has not written later ones of this actor: its ids go up with its sequences.
     """
     domain = storage.domain
     kind = domain.actor(Account)
@@ -31,7 +33,9 @@ def rows_of(storage: Face, step: Put, early: Iterator[str] | None = None) -> App
     loading: Loading = storage.perform(Load(kind.name, step.origin, (target,), None))
     actor_id = loading.actors[0].owner.actor_id or target.native_id
     stored = storage.perform(ReadHistory(kind.name, actor_id, {})).events
-    newest = max((event.sequence for event in stored if event.origin == step.origin), default=0)
+    of_origin = [event for event in stored if event.origin == step.origin]
+    newest = max((event.sequence for event in of_origin), default=0)
+    last = max((event.id for event in of_origin), default=NO_ID)
     first = newest + step.ahead + 1
     if first < 1:
         return None
@@ -41,6 +45,8 @@ def rows_of(storage: Face, step: Put, early: Iterator[str] | None = None) -> App
     events = []
     for sequence in range(first, first + step.events):
         event_id = (next(early, None) if early and step.early else None) or new_id()
+        if event_id <= last:
+            event_id = new_id()
         events.append(
             EventRecord(
                 event_id,

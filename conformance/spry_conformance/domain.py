@@ -411,10 +411,12 @@ def actor_of(command: AnyCommand) -> type[Any]:
 @cache
 def domain(meta: spry.ActorMeta = spry.ActorMeta()) -> spry.Domain:  # noqa: B008  (it is frozen)
     """The domain, its snapshots taken as `meta` says; another `revision` is other code."""
+    # The tables are the same whatever `meta` says, and are made once.
+    tables = None if meta == spry.ActorMeta() else domain().metadata
     usual = [actor.meta for actor in ACTORS]
     try:
         _set_meta([meta] * len(ACTORS))
-        made = spry.Domain(*TYPES)
+        made = spry.Domain(*TYPES, metadata=tables)
         made.prepare()
     finally:
         _set_meta(usual)

@@ -45,6 +45,20 @@ reopenings = st.sampled_from(
         Reopen(1, 3, snapshot_during_read=True),
     ]
 )
+by_writes = st.sampled_from(
+    [
+        Reopen(0, 1),
+        Reopen(0, 1, snapshot_during_read=True),
+        Reopen(0, 2),
+        Reopen(0, 3, snapshot_during_read=True),
+    ]
+)
+not_by_writes = st.sampled_from(
+    [
+        Reopen(0, 2, snapshot_during_read=True, snapshot_during_write=False),
+        Reopen(0, 1, snapshot_during_write=False),
+    ]
+)
 
 
 def most_of(cases: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:

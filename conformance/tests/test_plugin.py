@@ -45,7 +45,9 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-@pytest.mark.parametrize("workers", [pytest.param("0", marks=pytest.mark.thorough), "2"])
+@pytest.mark.parametrize(
+    "workers", ["1", *(pytest.param(many, marks=pytest.mark.thorough) for many in ("0", "2"))]
+)
 def test_what_is_found_is_reported_also_from_workers(
     project: pytest.Pytester, workers: str
 ) -> None:

@@ -138,10 +138,10 @@ def small_url(tcp_server: PostgresServer) -> Iterator[tuple[str, Path]]:
         pytest.skip("only root can mount a small file system")
     with (
         small_file_system(4) as folder,
-        tcp_server.database() as url,
         outside(tcp_server.url(), autocommit=True) as admin,
     ):
         admin.execute(f"CREATE TABLESPACE small LOCATION '{folder / 'space'}'")
+        url = tcp_server.create_database()
         try:
             engine = sa.create_engine(url, connect_args={"options": "-c default_tablespace=small"})
             domain.metadata.create_all(engine)

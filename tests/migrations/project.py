@@ -151,10 +151,9 @@ class Project:
         return newest.read_text().split("def upgrade", 1)[1]
 
     def migrate(self) -> str:
-        """Autogenerate, upgrade, and see that nothing is left to do, twice."""
+        """Autogenerate, upgrade, and see that nothing is left to do; the commands of it."""
         commands = self.revision()
         self.alembic("upgrade", "head")
-        self.alembic("check")
         self.alembic("check")
         return commands
 

@@ -10,33 +10,39 @@ from typing import TypeAlias
 
 import pytest
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).parents[2]
+RIGHT, WRONG = Path("tests/typing/api.py"), Path("tests/typing/wrong.py")
 MARK = re.compile(r"# E: (?P<text>.+)$")
-Problems: TypeAlias = list[tuple[int, str]]
-Checker: TypeAlias = Callable[[Path, Path], Problems]
+Problems: TypeAlias = list[tuple[Path, int, str]]
+"""File, line and message of each error."""
+Checker: TypeAlias = Callable[[Path], Problems]
 
 
-def mypy(file: Path, _: Path) -> Problems:
-    """Line and message of each error that mypy --strict finds."""
-    done = run(["-m", "mypy", "--strict", "--output", "json", str(file.relative_to(ROOT))])
+def mypy(_: Path) -> Problems:
+    """What mypy --strict finds."""
+    done = run(["-m", "mypy", "--strict", "--output", "json", str(RIGHT), str(WRONG)])
     errors = [json.loads(line) for line in done.splitlines() if line.startswith("{")]
     return [
-        (error["line"], f"{error['message']} [{error['code']}]")
+        (Path(error["file"]), error["line"], f"{error['message']} [{error['code']}]")
         for error in errors
         if error["severity"] == "error"
     ]
 
 
-def basedpyright(file: Path, folder: Path) -> Problems:
-    """Line and message of each error that basedpyright finds, in pyright's strict mode."""
-    settings = {"include": [str(file)], "extraPaths": [str(ROOT)], "typeCheckingMode": "strict"}
+def basedpyright(folder: Path) -> Problems:
+    """What basedpyright finds, in pyright's strict mode."""
+    files = [str(ROOT / RIGHT), str(ROOT / WRONG)]
+    settings = {"include": files, "extraPaths": [str(ROOT)], "typeCheckingMode": "strict"}
     project = folder / "pyrightconfig.json"
     project.write_text(json.dumps(settings))
     command = ["-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
     done = run([*command, "--project", str(project)])
     return [
-        (found["range"]["start"]["line"] + 1, f"{found['message']} [{found.get('rule')}]")
+        (
+            Path(found["file"]).relative_to(ROOT),
+            found["range"]["start"]["line"] + 1,
+            f"{found['message']} [{found.get('rule')}]",
+        )
         for found in json.loads(done)["generalDiagnostics"]
         if found["severity"] == "error"
     ]
@@ -51,21 +57,16 @@ def run(arguments: list[str]) -> str:
 
 
 @pytest.mark.parametrize("checker", [mypy, basedpyright])
-def test_right_code_passes(checker: Checker, tmp_path: Path) -> None:
-    assert checker(HERE / "api.py", tmp_path) == []
-
-
-@pytest.mark.parametrize("checker", [mypy, basedpyright])
-def test_each_wrong_line_is_found(checker: Checker, tmp_path: Path) -> None:
-    file = HERE / "wrong.py"
+def test_right_code_passes_and_each_wrong_line_is_found(checker: Checker, tmp_path: Path) -> None:
     marks = {
         number: found["text"]
-        for number, line in enumerate(file.read_text().splitlines(), 1)
+        for number, line in enumerate((ROOT / WRONG).read_text().splitlines(), 1)
         if (found := MARK.search(line))
     }
 
-    problems = checker(file, tmp_path)
+    problems = checker(tmp_path)
 
-    assert sorted({line for line, _ in problems}) == sorted(marks)
+    assert [problem for problem in problems if problem[0] != WRONG] == []
+    assert sorted({line for _, line, _ in problems}) == sorted(marks)
     if checker is mypy:
-        assert [(line, text) for line, text in problems if marks[line] not in text] == []
+        assert [(line, text) for _, line, text in problems if marks[line] not in text] == []

@@ -12,17 +12,11 @@ from spry_conformance.properties.registry import promise
 from spry_conformance.properties.replay import expect_as_of_reads
 from spry_conformance.states import account, entries_of, expect_text, fetched, play
 from spry_conformance.steps import Arrive, Elsewhere, Fetch, Handle, Reopen
+from spry_conformance.strategies import by_writes
 from spry_sqla.adapters import Appended
 
 ADA = account("Ada")
-metas = st.sampled_from(
-    [
-        Reopen(0, 1, snapshot_during_read=True),
-        Reopen(0, 1),
-        Reopen(0, 3, snapshot_during_read=True),
-        Reopen(0, 10),
-    ]
-)
+metas = by_writes | st.just(Reopen(0, 10))
 replicas = st.sampled_from(list(CLOCKS))
 heard = st.sampled_from([(), ("main",), tuple(CLOCKS), tuple(CLOCKS), ("main", *CLOCKS)])
 elsewhere = st.builds(Elsewhere, replicas, heard)

@@ -46,7 +46,7 @@ from spry_conformance.steps import (
     Lose,
     Reopen,
 )
-from spry_conformance.strategies import commands, histories
+from spry_conformance.strategies import by_writes, commands, histories, not_by_writes
 from spry_sqla.adapters import Appended, Conflict, new_id
 
 three_names = st.sampled_from(["Ada", "Bob", "Cyd"])
@@ -60,17 +60,7 @@ NONE = Reopen(snapshot_during_write=False)
 
 # Taken ------------------------------------------------------------------------------------------
 
-metas = st.sampled_from(
-    [
-        Reopen(0, 1),
-        Reopen(0, 1),
-        Reopen(0, 2),
-        Reopen(1, 2),
-        Reopen(0, 3, snapshot_during_read=True),
-        Reopen(0, 2, snapshot_during_read=True, snapshot_during_write=False),
-        Reopen(0, 1, snapshot_during_write=False),
-    ]
-)
+metas = st.one_of(by_writes, by_writes, not_by_writes, st.just(Reopen(1, 2)))
 batches = st.lists(deposits | commands, min_size=1, max_size=4).map(
     lambda drawn: HandleMany(tuple(drawn))
 )
@@ -301,7 +291,7 @@ ahead = st.builds(
     "No snapshot is ahead of its stream: none is left by an append that failed, or by a "
     "transaction that was rolled back, and one whose last event is not stored is not used.",
     steps=st.tuples(
-        st.builds(Reopen, st.just(0), st.sampled_from([1, 2, 3]), st.booleans()),
+        by_writes,
         busy,
         st.lists(
             st.one_of(

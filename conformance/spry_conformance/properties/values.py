@@ -242,7 +242,7 @@ def _arrive(face: Face, steps: Sequence[KeptElsewhere]) -> None:
         ).map(tuple),
         most_of(REFUSALS).map(lambda cases: tuple(map(Refuse, cases))),
     ).map(lambda drawn: sum(drawn, ())),
-    tries=4,
+    tries=3,
 )
 def what_cannot_be_kept_is_refused(lab: Lab, steps: tuple[Any, ...]) -> None:
     face = lab.storage()
