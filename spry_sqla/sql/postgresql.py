@@ -108,8 +108,9 @@ def reading(connection: Any) -> Iterator[None]:
         return
     if _in_transaction(driver):
         driver.commit()
-    driver.autocommit = True
     try:
+        # A task may be cancelled when this has been done, and before it goes on.
+        driver.autocommit = True
         yield
     finally:
         if not _gone(driver):
