@@ -63,7 +63,7 @@ not_by_writes = st.sampled_from(
 
 def most_of(cases: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:
     """Nearly all of some cases in each history, so that each run tries each; at the least none."""
-    each = [st.sampled_from([(), *[(case,)] * 23]) for case in cases]
+    each = [st.sampled_from([(), *[(case,)] * 126]) for case in cases]
     return st.tuples(*each).map(lambda drawn: tuple(case for some in drawn for case in some))
 
 

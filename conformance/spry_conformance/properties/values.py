@@ -200,7 +200,7 @@ def _kept(held: Contents) -> Handle:
     "Unicode in full, numbers in full, dates in full: they come back the same, however unusual, "
     "as contents, metadata, identifiers and idempotency keys, and from other origins.",
     steps=_edges,
-    tries=2,
+    tries=3,
 )
 def values_at_the_edges_come_back(lab: Lab, steps: tuple[Any, ...]) -> None:
     commands = [step for step in steps if isinstance(step, Handle)]
