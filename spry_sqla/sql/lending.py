@@ -162,7 +162,9 @@ class AsyncLender:
         To keep the application's tasks waiting in the pool would not do: one that is cancelled
         there makes the pool close the connection, and with it the database.
         """
-        if pool.connection.driver_connection is None:
+        # The pool makes its connection when it is first asked for; then it must be awaited.
+        made = vars(pool).get("connection")
+        if made is None or made.driver_connection is None:
             async with self._engine.connect():
                 pass
         driver: Any = pool.connection.driver_connection

@@ -277,6 +277,23 @@ def test_an_engine_in_memory_serves_one_event_loop_after_another() -> None:
 # The life of a database in memory ----------------------------------------------------------------
 
 
+def test_an_engine_in_memory_that_has_no_connection_yet_has_no_tables() -> None:
+    async def use() -> None:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        counters = spry.AsyncStorage(engine, domain).repository(Counter)
+        with pytest.raises(spry.TablesMissing):
+            await counters.fetch(name="a")
+        async with engine.begin() as connection:
+            await connection.run_sync(domain.metadata.create_all)
+        assert (await counters.handle(Add("a"))).ok
+        await engine.dispose()
+        with pytest.raises(spry.TablesMissing):
+            await counters.fetch(name="a")
+        await engine.dispose()
+
+    asyncio.run(use())
+
+
 def test_a_database_in_memory_lives_as_long_as_its_engine() -> None:
     engine, other = spry.sqlite_engine(), spry.sqlite_engine(":memory:")
     domain.metadata.create_all(engine)
