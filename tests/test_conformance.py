@@ -11,12 +11,12 @@ RARELY = {
 }
 """What shares its statements with others, and is tried with --thorough."""
 
-AWAITED = {"sqlite-thread", "aiosqlite", "postgresql-async"}
-ABOVE = {"identity", "replay", "snapshots", "values"}
-"""Groups of properties that are mostly the logic above the adapter.
+OTHERWISE = {"sqlite-memory", "sqlite-thread", "aiosqlite", "postgresql-async"}
+THEIR_OWN = {"concurrency", "transactions"}
+"""Groups of properties that hang on how a connection is come by.
 
-Those who are awaited, which takes two to three times as long, usually try these with the quick
-profile. They share the statements with those who are not, and the logic with memory awaited.
+Those who come by it otherwise share statements and logic with those who are tried in full, and
+usually try the other groups with the quick profile; with --thorough all are tried in full.
 """
 
 
@@ -32,5 +32,5 @@ class TestOurs(Conformance):
 
     @pytest.fixture
     def conformance_profile(self, adapter: Adapter, property: Property, thorough: bool) -> str:
-        few = adapter.name in AWAITED and property.group in ABOVE
+        few = adapter.name in OTHERWISE and property.group not in THEIR_OWN
         return "quick" if few and not thorough else "default"
