@@ -2,7 +2,7 @@
 
 import pytest
 
-from spry_conformance import Adapter, Conformance, Property
+from spry_conformance import Adapter, Conformance
 from tests.conforming import BACKENDS
 from tests.conftest import Backends
 
@@ -12,11 +12,9 @@ RARELY = {
 """What shares its statements with others, and is tried with --thorough."""
 
 OTHERWISE = {"sqlite-memory", "sqlite-thread", "aiosqlite", "postgresql-async"}
-THEIR_OWN = {"concurrency", "transactions"}
-"""Groups of properties that hang on how a connection is come by.
+"""Those who come by a connection otherwise, and share statements and logic with those in full.
 
-Those who come by it otherwise share statements and logic with those who are tried in full, and
-usually try the other groups with the quick profile; with --thorough all are tried in full.
+They are usually tried with the quick profile; with --thorough in full.
 """
 
 
@@ -31,6 +29,5 @@ class TestOurs(Conformance):
         return backends[request.param].adapter(request.param)
 
     @pytest.fixture
-    def conformance_profile(self, adapter: Adapter, property: Property, thorough: bool) -> str:
-        few = adapter.name in OTHERWISE and property.group not in THEIR_OWN
-        return "quick" if few and not thorough else "default"
+    def conformance_profile(self, adapter: Adapter, thorough: bool) -> str:
+        return "quick" if adapter.name in OTHERWISE and not thorough else "default"
