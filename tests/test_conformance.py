@@ -11,10 +11,10 @@ RARELY = {
 }
 """What shares its statements with others, and is tried with --thorough."""
 
-OTHERWISE = {"sqlite-memory", "sqlite-thread", "aiosqlite", "postgresql-async"}
-"""Those who come by a connection otherwise, and share statements and logic with those in full.
+IN_FULL = {"memory", "memory-async", "sqlite"}
+"""The others are usually tried with the quick profile, and with --thorough with this one, too.
 
-They are usually tried with the quick profile; with --thorough in full.
+In full on all, the kit alone takes as long as a usual run may.
 """
 
 
@@ -30,4 +30,4 @@ class TestOurs(Conformance):
 
     @pytest.fixture
     def conformance_profile(self, adapter: Adapter, thorough: bool) -> str:
-        return "quick" if adapter.name in OTHERWISE and not thorough else "default"
+        return "default" if thorough or adapter.name in IN_FULL else "quick"
