@@ -371,30 +371,12 @@ def usable_snapshots(
     """
     snapshots, events = tables.snapshots.c, tables.events.alias("following")
     kept = tables.events.alias("kept")
-    # A scalar subquery, one probe for each snapshot: of an EXISTS the planner may make a join that
-    # reads the index of all events.
-    last_event = sa.select(_ONE).where(kept.c.id == snapshots.last_event).scalar_subquery()
-    query = (
-        sa.select(
-            snapshots.id,
-            snapshots.state,
-            snapshots.vector,
-            snapshots.version,
-            snapshots.last_event,
-        )
-        .where(
-            snapshots.actor_id == actor_id,
-            snapshots.fingerprint == sa.bindparam("fingerprint", type_=sa.Text()),
-            last_event.is_not(None),
-        )
-        .order_by(snapshots.last_event.desc(), snapshots.id.desc())
-        .limit(_ONE)
-    )
+    usable = [
+        kept.c.id == snapshots.last_event,
+        snapshots.fingerprint == sa.bindparam("fingerprint", type_=sa.Text()),
+    ]
     if bounded:
-        query = query.where(
-            snapshots.version <= sa.bindparam("version", type_=sa.BigInteger()),
-            snapshots.last_event <= sa.bindparam("until", type_=sa.Uuid(as_uuid=False)),
-        )
+        usable.append(snapshots.version <= sa.bindparam("version", type_=sa.BigInteger()))
     if each_origin is not None:
         origin = each_origin.c.value
         # A scalar subquery, for as a join it reads the whole stream under a generic plan.
@@ -409,7 +391,26 @@ def usable_snapshots(
             .scalar_subquery()
         )
         late = sa.select(_ONE).select_from(each_origin).where(following < snapshots.last_event)
-        query = query.where(~late.exists())
+        usable.append(~late.correlate(tables.snapshots).exists())
+    # A scalar subquery, one probe for each snapshot: of an EXISTS the planner may make a join that
+    # reads the index of all events. And all conditions in it: beside it, the planner would expect
+    # one row at most, and read and sort all snapshots of the actor instead of the first by index.
+    is_usable = sa.select(_ONE).where(*usable).correlate_except(kept).scalar_subquery()
+    query = (
+        sa.select(
+            snapshots.id,
+            snapshots.state,
+            snapshots.vector,
+            snapshots.version,
+            snapshots.last_event,
+        )
+        .where(snapshots.actor_id == actor_id, is_usable.is_not(None))
+        .order_by(snapshots.last_event.desc(), snapshots.id.desc())
+        .limit(_ONE)
+    )
+    if bounded:
+        until = sa.bindparam("until", type_=sa.Uuid(as_uuid=False))
+        query = query.where(snapshots.last_event <= until)
     return query
 
 

@@ -95,7 +95,13 @@ def stock_sqlite(
 
 
 def stock_postgres(
-    conninfo: str, domain: spry.Domain, actor: type[State], players: int, events: int
+    conninfo: str,
+    domain: spry.Domain,
+    actor: type[State],
+    players: int,
+    events: int,
+    *,
+    analyze: bool = True,
 ) -> None:
     """By COPY, then VACUUM ANALYZE, as autovacuum would have done in that time."""
     kind = domain.actor(actor)
@@ -108,7 +114,8 @@ def stock_postgres(
                 with connection.cursor().copy(f"COPY {target.name} ({names}) FROM STDIN") as copy:
                     for values in many:
                         copy.write_row(values)
-        connection.execute("VACUUM ANALYZE")
+        if analyze:
+            connection.execute("VACUUM ANALYZE")
 
 
 def _portions(made: Iterable[Row]) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
