@@ -1,17 +1,23 @@
 """The databases that tests run on: a real PostgreSQL, and files of SQLite."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests import late
 from tests.backends import Backend
 from tests.conforming import BACKENDS, InMemory, OnDatabase
+from tests.late import Late
 from tests.postgres import PostgresServer
 
 settings.register_profile("thorough", max_examples=2_000)
 """`pytest --hypothesis-profile=thorough` draws twenty times as many examples."""
+
+
+_late = pytest.StashKey[Late]()
 
 
 @pytest.fixture(scope="session")
@@ -58,54 +64,50 @@ def backends(request: pytest.FixtureRequest) -> Iterator["Backends"]:
         each.stop()
 
 
-USUAL = ("memory", "sqlite")
-"""What the tests of the logic usually run on; every backend is tried by the conformance kit."""
-
-LONG = (
-    *("tests/faults/test_busy_sqlite", "tests/faults/test_cancellation"),
-    *("tests/faults/test_two_writers", "tests/pools/", "tests/schema/test_tables"),
-    *("tests/schema/test_triggers", "tests/demo/test_demo", "tests/demo/test_wheel"),
-    *("conformance/examples/", "conformance/tests/test_wheel", "tests/examples/test_killed"),
-    "tests/faults/test_atomicity.py::test_no_order_is_luck_on_postgresql",
-    "tests/migrations/test_tenants.py::test_what_a_hand_has_changed_is_found_where_it_was",
-    "tests/migrations/test_tenants.py::test_each_tenant_is_migrated_and_checked_by_itself",
-    "tests/migrations/test_formats.py::test_older_tables_are_upgraded_and_newer_ones_refused[postgr",
-)
-"""What takes longer than a usual run may, of twenty minutes on two slow cores."""
+FIRST = ("memory", "sqlite")
+"""What the tests of the logic run on in any case; on the other backends it is much the same."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="run what takes long as well, each behaviour test and the kit on all backends, and "
-        "cause each fault more often",
+        help="cause each fault more often, and be as late as it takes",
     )
+    parser.addoption(
+        late.OPTION,
+        type=float,
+        default=720.0,
+        metavar="SECONDS",
+        help="begin no long test, and try no property in full, when so much time has passed; "
+        "0 is for a brief run (default: 720)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    after = math.inf if config.getoption("--thorough") else config.getoption(late.OPTION)
+    config.stash[_late] = Late(after)
+    config.pluginmanager.register(config.stash[_late], "late")
+
+
+@pytest.fixture
+def brief(request: pytest.FixtureRequest) -> bool:
+    """Whether a test must do with less than it could, for the run is late."""
+    return request.config.stash[_late].is_brief(request.node)
 
 
 @pytest.fixture(scope="session")
 def thorough(request: pytest.FixtureRequest) -> bool:
-    """Whether to repeat by the hundred what the usual run repeats by the dozen."""
+    """Whether to repeat by the hundred what else is repeated by the dozen."""
     return bool(request.config.getoption("--thorough"))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--thorough"):
-        return
-    left_out = [item for item in items if _is_thorough(item)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not _is_thorough(item)]
-
-
-def _is_thorough(item: pytest.Item) -> bool:
-    return item.nodeid.startswith(LONG) or item.get_closest_marker("thorough") is not None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
-        names = list(BACKENDS) if metafunc.config.getoption("--thorough") else USUAL
-        metafunc.parametrize("backend", names, indirect=True, scope="session")
+        each = [
+            pytest.param(name, marks=() if name in FIRST else pytest.mark.long) for name in BACKENDS
+        ]
+        metafunc.parametrize("backend", each, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -6,22 +6,16 @@ from spry_conformance import Adapter, Conformance
 from tests.conforming import BACKENDS
 from tests.conftest import Backends
 
-RARELY = {
+LAST = {
     *("sqlite-composed", "postgresql-composed", "sqlite-memory-thread", "aiosqlite-memory"),
 }
-"""What shares its statements with others, and is tried with --thorough."""
-
-IN_FULL = {"memory", "memory-async", "sqlite"}
-"""The others are usually tried with the quick profile, and with --thorough with this one, too.
-
-In full on all, the kit alone takes as long as a usual run may.
-"""
+"""What shares its statements with others."""
 
 
 class TestOurs(Conformance):
     @pytest.fixture(
         params=[
-            pytest.param(name, marks=[pytest.mark.thorough] if name in RARELY else [])
+            pytest.param(name, marks=[pytest.mark.long] if name in LAST else [])
             for name in BACKENDS
         ]
     )
@@ -29,5 +23,5 @@ class TestOurs(Conformance):
         return backends[request.param].adapter(request.param)
 
     @pytest.fixture
-    def conformance_profile(self, adapter: Adapter, thorough: bool) -> str:
-        return "default" if thorough or adapter.name in IN_FULL else "quick"
+    def conformance_profile(self, brief: bool) -> str:
+        return "quick" if brief else "default"

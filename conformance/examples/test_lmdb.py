@@ -8,6 +8,8 @@ from lmdb_adapter import LmdbAdapter
 from spry_conformance import Adapter, Conformance
 from spry_sqla.adapters import AdapterStorage, AsyncAdapterStorage
 
+pytestmark = pytest.mark.long
+
 CLAIMS = {"concurrent", "durable", "measured", "replicas", "transactions"}
 
 

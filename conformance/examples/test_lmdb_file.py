@@ -13,6 +13,8 @@ from lmdb_adapter import LmdbAdapter
 from spry_conformance.domain import Account, Deposit, domain
 from spry_sqla.adapters import AdapterStorage
 
+pytestmark = pytest.mark.long
+
 SECONDS = 120
 
 

@@ -46,7 +46,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 @pytest.mark.parametrize(
-    "workers", ["1", *(pytest.param(many, marks=pytest.mark.thorough) for many in ("0", "2"))]
+    "workers", ["1", *(pytest.param(many, marks=pytest.mark.long) for many in ("0", "2"))]
 )
 def test_what_is_found_is_reported_also_from_workers(
     project: pytest.Pytester, workers: str
@@ -85,7 +85,7 @@ def test_what_is_not_claimed_is_skipped_and_says_what_is_missing(
     result.stdout.fnmatch_lines([f"*not claimed: {', '.join(sorted(NEEDING.needs))}*"])
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_session_that_tries_nothing_is_left_alone(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_mine(): pass")
 
@@ -105,7 +105,7 @@ def test_a_report_of_no_form_is_a_wrong_use(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["*a report ends with .html or .json, and found.pdf does not*"])
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_report_that_cannot_be_written_fails_the_session(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess(
         "-n0", "-k", "TestRight and P01", *QUICK, "--conformance-report=no/folder.json"
@@ -116,7 +116,7 @@ def test_a_report_that_cannot_be_written_fails_the_session(project: pytest.Pytes
     result.stdout.fnmatch_lines(["*no/folder.json cannot be written: No such file*"])
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_suite_without_an_adapter_says_what_to_define(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         "from spry_conformance import Conformance\n\nclass TestMine(Conformance): pass"

@@ -10,6 +10,8 @@ import pytest
 
 from spry_conformance import PROPERTIES
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 KIT = ROOT / "conformance"
 NOT_CLAIMED = [each for each in PROPERTIES if each.needs][:1]
@@ -38,9 +40,7 @@ def run(folder: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(
-    params=[pytest.param(version, marks=pytest.mark.thorough) for version in ("3.12", "3.13")]
-)
+@pytest.fixture(params=["3.12", "3.13"])
 def other_python(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """As `python`, of another version, where that is at hand."""
     found = shutil.which(f"python{request.param}")
@@ -63,17 +63,16 @@ def environment(tmp_path: Path, interpreter: str) -> Path:
     return made
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plugins", "options"),
     [
         pytest.param([], [], id="alone"),
-        pytest.param(["pytest-xdist"], ["-n", "2"], id="xdist", marks=pytest.mark.thorough),
+        pytest.param(["pytest-xdist"], ["-n", "2"], id="xdist"),
         pytest.param(
             ["pytest-asyncio", "anyio"],
-            ["-o", "asyncio_mode=auto"],
+            # Older ones want to be told the scope, and warn where they are not.
+            ["-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function"],
             id="asyncio",
-            marks=pytest.mark.thorough,
         ),
     ],
 )

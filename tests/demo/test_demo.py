@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 
 from spry_sqla.cli import app
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 DAY = Path(str(resources.files("spry_sqla.demo") / "flights-2013-01-01.csv"))
 
@@ -236,7 +238,6 @@ def test_a_file_that_says_something_else_of_a_flight_than_what_was_played(tmp_pa
 # --- Stopped half-way -----------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_killed_half_way_it_goes_on_where_it_was(tmp_path: Path, database_url: str) -> None:
     code, _ = stop_half_way(tmp_path, database_url, signal.SIGKILL)
     assert code == -signal.SIGKILL
@@ -253,7 +254,6 @@ def test_killed_half_way_it_goes_on_where_it_was(tmp_path: Path, database_url: s
     assert stored(database_url) == stored(straight)
 
 
-@pytest.mark.slow
 def test_stopped_by_ctrl_c_it_says_how_to_go_on_and_does(tmp_path: Path, sqlite_url: str) -> None:
     code, said = stop_half_way(tmp_path, sqlite_url, signal.SIGINT)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,7 +26,6 @@ def environment(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-@pytest.mark.slow
 def test_a_wheel_in_an_empty_environment_runs_the_demo(tmp_path: Path) -> None:
     python = environment(tmp_path / "empty")
     run(tmp_path, python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", "dist", ROOT)

@@ -59,7 +59,7 @@ class Block:
     prints: str
 
 
-LONG = pytest.mark.thorough
+LONG = pytest.mark.long
 KIT = ("adapters.md", "conformance.md")
 """Pages that run the kit, over and over."""
 

@@ -139,7 +139,7 @@ class Crowd:
             self.failures.append(error)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_any_moment_rows_and_events_agree(office: Office, thorough: bool) -> None:
     customer, *_ = [open_show(office, title) for title in SHOWS]
     chance = random.Random(5)

@@ -204,7 +204,7 @@ def test_no_order_is_luck_on_sqlite(sqlite_url: str) -> None:
     engine.dispose()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_order_is_luck_on_postgresql(postgres_url: str) -> None:
     engine = sa.create_engine(postgres_url)
     domain.metadata.create_all(engine)

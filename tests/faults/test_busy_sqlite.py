@@ -17,6 +17,8 @@ from tests.faults.ledger import read_ledger
 from tests.faults.waiting import LONG
 from tests.processes import Barrier, in_processes, in_threads
 
+pytestmark = pytest.mark.long
+
 PROCESSES = 8
 COMMANDS = 50
 
@@ -59,7 +61,6 @@ def write_to_own_actor(number: int, barrier: Barrier, open_engine: Open, file: s
     return sum(stored)
 
 
-@pytest.mark.slow
 @on_both
 def test_eight_processes_write_to_one_file(engine: sa.Engine, open_engine: Open, file: str) -> None:
     stored = in_processes(PROCESSES, write_to_own_actor, open_engine, file)
@@ -90,7 +91,6 @@ def write_awaiting(number: int, barrier: Barrier, file: str) -> int:
     return asyncio.run(write())
 
 
-@pytest.mark.slow
 @on_both
 def test_processes_write_to_one_file_through_aiosqlite(engine: sa.Engine, file: str) -> None:
     stored = in_processes(4, write_awaiting, file)

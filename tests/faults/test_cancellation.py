@@ -22,6 +22,8 @@ from tests.faults.domain import Add, Counter, domain
 from tests.faults.ledger import read_ledger
 from tests.faults.waiting import LONG, until_async
 
+pytestmark = pytest.mark.long
+
 MOST = 400
 """Steps after which a call would have ended long ago."""
 
@@ -187,12 +189,12 @@ async def check(storage: spry.AsyncStorage) -> None:
     [
         (handle, "connected"),
         (handle, "not connected"),
-        pytest.param(handle_with_key, "connected", marks=pytest.mark.thorough),
+        (handle_with_key, "connected"),
         (handle_many, "connected"),
         (fetch, "connected"),
-        pytest.param(fetch, "not connected", marks=pytest.mark.thorough),
-        pytest.param(history, "connected", marks=pytest.mark.thorough),
-        pytest.param(check, "not connected", marks=pytest.mark.thorough),
+        (fetch, "not connected"),
+        (history, "connected"),
+        (check, "not connected"),
     ],
 )
 def test_a_call_cancelled_at_each_await_leaves_nothing_behind(

@@ -128,7 +128,7 @@ def check(ledger: Ledger, reports: list[str], life: int) -> None:
     assert sum(note.startswith(f"{life}.") for note in notes) <= len(reports) + 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("target", "database", "wal"),
     [
@@ -140,7 +140,7 @@ def check(ledger: Ledger, reports: list[str], life: int) -> None:
         pytest.param(write_awaiting, "postgres_url", False, id="psycopg async"),
     ],
 )
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_what_a_killed_writer_reported_is_there_and_the_rest_is_whole_or_absent(
     target: Writer,
     database: str,

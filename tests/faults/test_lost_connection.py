@@ -330,7 +330,7 @@ def test_a_session_that_is_terminated_while_it_appends_has_stored_nothing(
     client.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [Sync, Async], ids=["sync", "async"])
 def test_a_server_that_crashed_and_came_back_is_used_again(
     kind: type[Client], tcp_server: PostgresServer, tcp_url: str
@@ -353,7 +353,7 @@ def test_a_server_that_crashed_and_came_back_is_used_again(
     client.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_commands_while_the_server_restarts_count_once_or_say_that_it_is_away(
     tcp_server: PostgresServer, tcp_url: str, ledger: Callable[[], Ledger]
 ) -> None:

@@ -18,6 +18,8 @@ from tests.faults.locks import outside, take_next, until_waiting
 from tests.faults.waiting import LONG, until
 from tests.processes import Barrier, in_processes, in_threads
 
+pytestmark = pytest.mark.long
+
 WRITERS = 16
 
 
@@ -101,10 +103,9 @@ def write_from_process(number: int, barrier: Barrier, url: str, keys: bool) -> i
 
 
 @on_databases
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "with_keys",
-    [pytest.param(False, id="", marks=pytest.mark.thorough), pytest.param(True, id="with keys")],
+    [pytest.param(False, id=""), pytest.param(True, id="with keys")],
 )
 def test_what_sixteen_processes_add_to_one_actor_counts_once(
     engine: sa.Engine, with_keys: bool
@@ -298,7 +299,6 @@ def deadlocks(engine: sa.Engine) -> int:
 
 
 @on_postgresql
-@pytest.mark.slow
 def test_two_batches_that_lock_each_other_are_both_stored(engine: sa.Engine) -> None:
     counters = spry.Storage(engine, domain).repository(Counter)
     for name in ("ada", "eve", "gate of ada", "gate of eve"):
@@ -329,7 +329,6 @@ def test_two_batches_that_lock_each_other_are_both_stored(engine: sa.Engine) -> 
 
 
 @on_postgresql
-@pytest.mark.slow
 def test_a_batch_that_dies_in_a_deadlock_with_another_application_is_stored_later(
     engine: sa.Engine,
 ) -> None:

@@ -13,7 +13,7 @@ from tests.migrations.project import Failed, Project, as_created, contents, engi
 @pytest.mark.parametrize(
     "within",
     [
-        pytest.param(False, id="own metadata", marks=pytest.mark.thorough),
+        pytest.param(False, id="own metadata", marks=pytest.mark.long),
         pytest.param(True, id="the host's metadata"),
     ],
 )
@@ -37,7 +37,7 @@ def test_a_migration_makes_what_create_all_makes(start: Start, within: bool) -> 
     assert as_created(project) == migrated
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_the_library_works_on_what_a_migration_made(start: Start) -> None:
     project = start(model("Player"))
     project.migrate()
@@ -49,7 +49,7 @@ def test_the_library_works_on_what_a_migration_made(start: Start) -> None:
     assert players.fetch(name="Ada") == module.Player("Ada")
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_with_a_schema(tmp_path: Path, postgres_url: str) -> None:
     """Alembic looks into other schemas only where it is told to; ours are found all the same."""
     project = Project(tmp_path, postgres_url)
@@ -64,7 +64,7 @@ def test_with_a_schema(tmp_path: Path, postgres_url: str) -> None:
     project.alembic("check")
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_in_an_attached_file_of_sqlite(tmp_path: Path, sqlite_url: str) -> None:
     """What SQLite calls a schema is a file that each connection attaches."""
     attach = f"ATTACH '{tmp_path / 'game.db'}' AS game"
@@ -98,7 +98,7 @@ def test_a_prefix_of_odd_characters_is_read_back(start: Start) -> None:
     project.migrate()
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_new_actor_adds_its_tables_alone(start: Start) -> None:
     project = start(model("Player"))
     project.migrate()
@@ -123,7 +123,7 @@ def test_an_actor_that_is_gone_keeps_its_tables(start: Start) -> None:
     assert contents(project.url) == before
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_all_of_a_domain_gone_keeps_its_tables(start: Start) -> None:
     project = start(model("Player"))
     project.migrate()
@@ -175,7 +175,7 @@ def test_who_may_only_read_can_check(tmp_path: Path, postgres_url: str) -> None:
     project.alembic("check")
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_two_domains_in_one_database(start: Start) -> None:
     two = model("Player") + model("Player", prefix="b_").replace("domain =", "other =").replace(
         "class Base", "class Others"
@@ -251,7 +251,7 @@ def test_guards_of_a_changed_text_are_made_anew_on_sqlite(tmp_path: Path, sqlite
     assert contents(project.url) == before
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_in_batch_mode(start: Start) -> None:
     project = start(model("Player"))
     project.configure("render_as_batch=True")
@@ -262,14 +262,14 @@ def test_in_batch_mode(start: Start) -> None:
     assert as_created(project) == migrated
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_types_and_defaults_are_compared_and_clean(start: Start) -> None:
     project = start(model("Player"))
     project.configure("compare_type=True, compare_server_default=True")
     project.migrate()
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_what_the_host_leaves_out_is_left_out(start: Start) -> None:
     project = start(model("Player", "Team"))
     project.configure(

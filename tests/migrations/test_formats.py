@@ -142,7 +142,7 @@ def test_older_tables_are_upgraded_and_newer_ones_refused(following: Version) ->
         following.alembic("downgrade -1")
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_an_upgrade_beside_a_renaming_and_a_new_actor_and_as_a_script(following: Version) -> None:
     project = following.project
     first = project.alembic("heads").split()[0]

@@ -18,7 +18,7 @@ class Member(Base):
 """It has the columns of one of our tables."""
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_tables_of_others_are_left_alone(start: Start) -> None:
     """A table of the host that is gone is still dropped, and only that one."""
     project = start(model("Player"))
@@ -37,7 +37,7 @@ def test_tables_of_others_are_left_alone(start: Start) -> None:
 @pytest.mark.parametrize(
     "actors",
     [
-        pytest.param((), id="no domain", marks=pytest.mark.thorough),
+        pytest.param((), id="no domain", marks=pytest.mark.long),
         pytest.param(("Player",), id="a domain"),
     ],
 )
@@ -100,11 +100,11 @@ def test_a_column_that_a_hand_has_dropped_comes_back_by_a_script_that_runs(start
         "DROP TABLE spry_epochs CASCADE",
         pytest.param(
             'ALTER TABLE player_events ALTER COLUMN "transaction" DROP DEFAULT',
-            marks=pytest.mark.thorough,
+            marks=pytest.mark.long,
         ),
         pytest.param(
             'ALTER TABLE player_events ALTER COLUMN "transaction" SET DEFAULT 1',
-            marks=pytest.mark.thorough,
+            marks=pytest.mark.long,
         ),
     ],
 )

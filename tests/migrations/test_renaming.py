@@ -56,7 +56,7 @@ def test_a_renamed_actor_keeps_its_rows(start: Start) -> None:
 
 
 @pytest.mark.parametrize("name", ["H", "A" + "b" * 40, "Ü" * 25, "Rock'n%Roll"])
-@pytest.mark.thorough
+@pytest.mark.long
 def test_any_name_becomes_what_create_all_makes(start: Start, name: str) -> None:
     """Also where PostgreSQL cuts the names that it makes of ours."""
     head = "class Player(spry.Actor"
@@ -69,7 +69,7 @@ def test_any_name_becomes_what_create_all_makes(start: Start, name: str) -> None
     assert renamed == as_created(project)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_renamed_actor_in_a_schema(tmp_path: Path, postgres_url: str) -> None:
     project = Project(tmp_path, postgres_url)
     project.write(model("Player", schema="game"))
@@ -135,7 +135,7 @@ def test_what_a_hand_has_dropped_is_restored_before(start: Start) -> None:
     assert_ada_is_there(project)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_name_after_another(start: Start) -> None:
     project = begun(start)
     project.write(model("Hero<Player"))

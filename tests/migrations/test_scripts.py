@@ -20,7 +20,7 @@ def test_a_script_makes_what_the_migration_makes(tmp_path: Path, database_url: s
     assert_the_script_equals(Project(tmp_path, database_url), None)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_so_does_one_with_a_schema(tmp_path: Path, postgres_url: str) -> None:
     assert_the_script_equals(Project(tmp_path, postgres_url), "Facts")
 
@@ -42,7 +42,7 @@ def assert_the_script_equals(project: Project, schema: str | None) -> None:
     assert contents(project.url) == before
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_renaming_as_a_script(tmp_path: Path, database_url: str) -> None:
     project = Project(tmp_path, database_url)
     project.write(model("Player"))
@@ -58,7 +58,7 @@ def test_a_renaming_as_a_script(tmp_path: Path, database_url: str) -> None:
     assert contents(project.url) == renamed
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize("template", ["async", "pyproject", "pyproject_async"])
 def test_with_another_template(tmp_path: Path, database_url: str, template: str) -> None:
     url = sa.make_url(database_url)
@@ -74,7 +74,7 @@ def test_with_another_template(tmp_path: Path, database_url: str, template: str)
     project.alembic("check")
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_the_command_itself(tmp_path: Path, sqlite_url: str) -> None:
     """In a process of its own, as a user runs it: Alembic finds the plugin by its entry point."""
     project = Project(tmp_path, sqlite_url)
@@ -142,7 +142,7 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path, arguments: list[str], sai
     assert len(complaint.splitlines()) == 1
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_failed_commands_are_seen(tmp_path: Path, sqlite_url: str) -> None:
     project = Project(tmp_path, sqlite_url)
     project.write(model("Player"))

@@ -64,6 +64,7 @@ WAYS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.long
 @WAYS
 def test_each_tenant_is_migrated_and_checked_by_itself(project: Project, way: str) -> None:
     if way is BY_TRANSLATION:  # Alembic itself does not compare the host's tables there
@@ -90,7 +91,7 @@ def test_each_tenant_is_migrated_and_checked_by_itself(project: Project, way: st
     assert contents(project.url) == migrated
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @WAYS
 def test_a_renamed_actor_is_found_in_each(project: Project, way: str) -> None:
     project.edit("[Base.metadata, domain.metadata]", "domain.metadata")
@@ -101,6 +102,7 @@ def test_a_renamed_actor_is_found_in_each(project: Project, way: str) -> None:
     assert "op.rename_actor_tables('Player', 'Hero', format=1)" in migrate(project)
 
 
+@pytest.mark.long
 @WAYS
 def test_what_a_hand_has_changed_is_found_where_it_was(project: Project, way: str) -> None:
     project.edit("[Base.metadata, domain.metadata]", "domain.metadata")

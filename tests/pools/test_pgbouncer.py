@@ -19,6 +19,8 @@ from tests.pools.sessions import UNPREPARED, end_sessions, sessions
 from tests.processes import in_threads
 from tests.transactions.shop import App, AwaitedApp, Note, Overtaken, PlainApp, domain, notes
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=[PlainApp, AwaitedApp], ids=["sync", "async"])
 def app(request: pytest.FixtureRequest, each_pooled_url: str) -> Iterator[App]:

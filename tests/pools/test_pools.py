@@ -20,6 +20,8 @@ from tests.pools.sessions import end_sessions
 from tests.processes import in_threads
 from tests.transactions.shop import App, AwaitedApp, Note, PlainApp
 
+pytestmark = pytest.mark.long
+
 Make = Callable[[pytest.FixtureRequest], Any]
 
 
@@ -71,10 +73,7 @@ ONE_CONNECTION: dict[str, Make] = {
 def named(pools: dict[str, Make]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         "make",
-        [
-            pytest.param(make, id=name, marks=pytest.mark.thorough if "of one" in name else ())
-            for name, make in pools.items()
-        ],
+        [pytest.param(make, id=name) for name, make in pools.items()],
     )
 
 

@@ -283,7 +283,7 @@ PROCESSES = 8
 ROUNDS = 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_eight_processes_at_once(database_url: str, tmp_path: Path, connect: Connect) -> None:
     """Each round has new tables; all processes make them, from the same moment on."""
     if database_url.startswith("postgresql"):

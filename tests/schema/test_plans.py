@@ -99,7 +99,7 @@ def stocked(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 COMPOSED = [
     pytest.param(False, id="fused"),
-    pytest.param(True, id="composed", marks=pytest.mark.thorough),
+    pytest.param(True, id="composed", marks=pytest.mark.long),
 ]
 
 

@@ -12,6 +12,8 @@ from spry_sqla.schema import FORMAT, LIMIT
 from tests.schema.conftest import Connect
 from tests.schema.rooms import Room, room, row, store
 
+pytestmark = pytest.mark.long
+
 LONG = ["A" + "b" * 76 + last for last in "cd"]
 """Two names of 78 bytes, which PostgreSQL would cut to one."""
 

@@ -12,6 +12,8 @@ from tests.postgres import PostgresServer
 from tests.schema.conftest import Connect
 from tests.schema.rooms import Room, room, row, store
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def made() -> Room:

@@ -348,7 +348,7 @@ def test_in_memory_of_sqlite() -> None:
 
 WAYS = [
     *("memory", "sqlite engine", "postgresql async"),
-    *(pytest.param(way, marks=pytest.mark.thorough) for way in ("aiosqlite", "postgresql engine")),
+    *(pytest.param(way, marks=pytest.mark.long) for way in ("aiosqlite", "postgresql engine")),
 ]
 
 
