@@ -192,7 +192,7 @@ class Storage(Plain):
 class AsyncStorage(Awaited):
     """As `Storage`, awaited, on an AsyncEngine or a plain Engine. Tasks may share one.
 
-    On an AsyncEngine each operation is one `run_sync`: right for PostgreSQL. On a plain Engine it
+    On an AsyncEngine each operation is one greenlet: right for PostgreSQL. On a plain Engine it
     is one hop to a worker thread: right for SQLite, whose asynchronous driver hops for each call.
     A constructor cannot wait: the tables are checked by `async with`, by `check()`, or before the
     first operation, which then raise what `Storage` raises.

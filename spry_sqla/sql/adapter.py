@@ -1,6 +1,6 @@
 """Every operation on a connection; drivers' errors end here.
 
-An operation is a function of a connection checked out of a pool, plain or (under `run_sync`)
+An operation is a function of a connection checked out of a pool, plain or (in a greenlet)
 asynchronous: SQLAlchemy gives both one shape. What a connection was, it is again afterwards.
 """
 

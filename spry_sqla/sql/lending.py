@@ -1,7 +1,7 @@
 """Lends connections of an engine's pool, one for one operation, in each of three worlds.
 
 A plain engine in the caller's thread; a plain engine in a worker thread, one hop per operation; an
-asynchronous engine under `run_sync`. Where all connections are one (a StaticPool), `turns` says who
+asynchronous engine in a greenlet. Where all connections are one (a StaticPool), `turns` says who
 may have it.
 """
 
@@ -37,7 +37,7 @@ class Lender:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._thread = threading.get_ident()
-        self._shared = isinstance(engine.pool, StaticPool | SingletonThreadPool)
+        self._shared = _is_one(engine.pool)
         if isinstance(engine.pool, StaticPool):
             _turns_at(engine.pool)
         _engines.add(engine)
@@ -113,13 +113,23 @@ class AsyncLender:
     """Connections of an AsyncEngine."""
 
     def __init__(self, engine: "AsyncEngine") -> None:
+        from sqlalchemy.util import greenlet_spawn  # noqa: PLC0415  (it needs greenlet, too)
+
         self._engine = engine
-        if isinstance(engine.sync_engine.pool, StaticPool):
-            _turns_at(engine.sync_engine.pool, asyncio.current_task)
+        pool = engine.sync_engine.pool
+        if isinstance(pool, StaticPool):
+            _turns_at(pool, asyncio.current_task)
+        self._hops = engine.dialect.driver == "aiosqlite"
+        # One greenlet for all of the work: with `AsyncConnection.run_sync` there are three, two of
+        # them to check the connection out and in. Each call of aiosqlite is a hop to its thread.
+        self._in_greenlet = greenlet_spawn
+        self._lender = None if self._hops or _is_one(pool) else Lender(engine.sync_engine)
         _engines.add(engine.sync_engine)
 
     async def answer(self, adapter: SqlAdapter, operation: Read | Append) -> Any:
         """As `Lender.answer`."""
+        if self._lender is not None:
+            return await self._in_greenlet(self._lender.answer, adapter, operation)
         try:
             answer = await self.lend(lambda connection: adapter.perform(connection, operation))
         except StorageUnavailable as error:
@@ -132,11 +142,13 @@ class AsyncLender:
 
     async def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
         """As `Lender.lend`."""
+        if self._lender is not None:
+            return await self._in_greenlet(self._lender.lend, use)
         pool = self._engine.sync_engine.pool
         if not isinstance(pool, StaticPool):
             return await self._lend(use)
         async with _async_lock(pool):
-            if self._engine.dialect.driver == "aiosqlite":
+            if self._hops:
                 return await self._lend_in_one_hop(pool, use)
             return await self._lend(use)
 
@@ -147,7 +159,7 @@ class AsyncLender:
         except Exception as error:
             raise refused(self._engine.sync_engine, error) from error
         try:
-            if self._engine.dialect.driver == "aiosqlite":
+            if self._hops:
                 driver: Any = (await connection.get_raw_connection()).driver_connection
                 return await _in_one_hop(driver, lambda: use(_lent(driver)))
             return await connection.run_sync(lambda plain: use(plain.connection))
@@ -231,12 +243,17 @@ def refused(engine: sa.Engine, error: Exception) -> StorageUnavailable:
     raise error
 
 
+def _is_one(pool: Pool) -> bool:
+    """Whether all, or all of a thread, have the same connection."""
+    return isinstance(pool, StaticPool | SingletonThreadPool)
+
+
 def _outdate(pool: Pool) -> None:
     """One connection broke: the others of the pool may be as dead; each is replaced when next used.
 
     It is what SQLAlchemy does where it sees a connection break; it has no public name.
     """
-    if not isinstance(pool, StaticPool | SingletonThreadPool):
+    if not _is_one(pool):
         pool._invalidate(None)  # type: ignore[arg-type]
 
 
@@ -335,7 +352,7 @@ def _leave_connections_to_parent() -> None:
     # A socket shared by two processes mixes their answers; SQLite forbids it, too.
     # https://docs.sqlalchemy.org/en/21/core/pooling.html#using-connection-pools-with-multiprocessing-or-os-fork
     for engine in list(_engines):
-        if not isinstance(engine.pool, StaticPool | SingletonThreadPool):
+        if not _is_one(engine.pool):
             _of_parent.append(engine.pool)
             engine.dispose(close=False)
 

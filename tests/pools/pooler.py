@@ -108,7 +108,8 @@ class Pooler:
                     server.unanswered -= 1
                     if message == _READY and not (server.unanswered or server.begun):
                         server.client.server, server.client = None, None
-                        self._free.put_nowait(server)
+                        server.done = True
+                        self._free_if_done(server)
         except (asyncio.IncompleteReadError, OSError):
             server.alive = False
             if server.client is not None:
@@ -117,6 +118,12 @@ class Pooler:
             await self._connect()
         finally:
             server.writer.close()
+
+    def _free_if_done(self, server: "_Server") -> None:
+        # A cancellation on its way would meet what the next client does, as in old pgbouncers.
+        if server.done and not server.cancelled:
+            server.done = False
+            self._free.put_nowait(server)
 
     async def _take(self) -> "_Server":
         while True:
@@ -179,11 +186,18 @@ class Pooler:
 
     async def _cancel(self, key: bytes) -> None:
         client = self._clients.get(key)
-        if client is not None and client.server is not None:
-            body = struct.pack("!i", _CANCEL) + client.server.key
-            _, writer = await self._open()
-            writer.write(struct.pack("!i", len(body) + 4) + body)
+        if client is None or client.server is None:
+            return
+        server = client.server
+        server.cancelled += 1
+        try:
+            reader, writer = await self._open()
+            writer.write(struct.pack("!ii", len(server.key) + 8, _CANCEL) + server.key)
+            await reader.read()  # to the end: then it has been passed on
             writer.close()
+        finally:
+            server.cancelled -= 1
+            self._free_if_done(server)
 
 
 class _Server:
@@ -202,6 +216,10 @@ class _Server:
         self.unanswered = 0
         self.begun = False
         """A message has come whose end has not."""
+        self.cancelled = 0
+        """Requests to cancel that are on their way."""
+        self.done = False
+        """No client has it any more, and none has got it yet."""
         self.alive = True
 
 

@@ -207,7 +207,12 @@ def test_a_cancelled_task_leaves_the_others_in_peace(engine: sa.Engine) -> None:
 
     async def work() -> None:
         mine = create_async_engine(engine.url, **UNPREPARED)
-        counters = spry.AsyncStorage(mine, domain).repository(Counter)
+        try:
+            await cancel_often(spry.AsyncStorage(mine, domain).repository(Counter))
+        finally:
+            await mine.dispose()
+
+    async def cancel_often(counters: spry.AsyncRepository[Counter]) -> None:
         await counters.handle(Add("c"))
         for awaits in range(12):
             task = asyncio.ensure_future(counters.handle(Add("d")))
@@ -218,7 +223,6 @@ def test_a_cancelled_task_leaves_the_others_in_peace(engine: sa.Engine) -> None:
                 await task
             await counters.handle(Add("c"))
         assert (await counters.fetch(name="c")).total == 13
-        await mine.dispose()
 
     asyncio.run(work())
 
