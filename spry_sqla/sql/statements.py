@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from spry_sqla.schema import ActorTables, SharedTables
-from spry_sqla.schema.tables import UtcNow
+from spry_sqla.schema.tables import UtcDateTime, UtcNow
 
 Build: TypeAlias = Callable[[ActorTables, "Flavor"], sa.ClauseElement]
 
@@ -431,8 +431,16 @@ def json_text(values: Any) -> str:
 
 
 def _insert(table: sa.Table, generated: Collection[str] = ()) -> sa.ClauseElement:
-    names = [column.name for column in table.columns if column.name not in generated]
-    return sa.insert(table).values({name: sa.bindparam(name) for name in names})
+    columns = [column for column in table.columns if column.name not in generated]
+    return sa.insert(table).values({column.name: _given(column) for column in columns})
+
+
+def _given(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """A column's parameter, in the form that `records` has."""
+    if isinstance(column.type, UtcDateTime):
+        # A text for all drivers: asyncpg wants a datetime where the parameter itself is a time.
+        return sa.cast(sa.bindparam(column.name, type_=sa.Text()), column.type)
+    return sa.bindparam(column.name)
 
 
 def _values(each: sa.FromClause, type_: sa.types.TypeEngine[Any] | None = None) -> Any:
