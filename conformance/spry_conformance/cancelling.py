@@ -15,7 +15,7 @@ async def ended_before(storage: Any, step: Cancelled) -> bool:
     """Do a step and cancel it; whether it has ended before its await came."""
     reached: list[int] = []
     work = _played(storage, step)
-    task = asyncio.create_task(_cancelled_at(step.at, step.answered, work, reached))
+    task = asyncio.create_task(cancelled_at(step.at, step.answered, work, reached))
     await asyncio.wait([task])
     if reached:
         task.cancelled() or task.exception()  # looked at, so that nobody complains
@@ -36,11 +36,17 @@ async def _played(storage: Any, step: Cancelled) -> None:
                     await do_awaited(within, each)
 
 
+async def cancelled_at(
+    at: int, answered: bool, work: Coroutine[Any, Any, object], reached: list[int]
+) -> None:
+    """Run a coroutine, and cancel its task at one of its awaits, which is then `reached`."""
+    await _driven(at, answered, work, reached)
+
+
 @types.coroutine
-def _cancelled_at(
+def _driven(
     at: int, answered: bool, work: Coroutine[Any, Any, object], reached: list[int]
 ) -> Generator[Any, Any, None]:
-    """Run a coroutine, and cancel its task at one of its awaits, which is then `reached`."""
     task = asyncio.current_task()
     assert task is not None
     count, error = 0, None

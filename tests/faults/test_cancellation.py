@@ -5,9 +5,8 @@ so that what was asked for was done and nobody was told.
 """
 
 import asyncio
-import types
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
 import spry_sqla as spry
+from spry_conformance.cancelling import cancelled_at
 from tests.faults.domain import Add, Counter, domain
 from tests.faults.ledger import read_ledger
 from tests.faults.waiting import LONG, until_async
@@ -26,42 +26,6 @@ pytestmark = pytest.mark.long
 
 MOST = 400
 """Steps after which a call would have ended long ago."""
-
-# Cancelling at a step ----------------------------------------------------------------------------
-
-
-class Untouched(Exception):
-    """The call ended before the step came."""
-
-
-@types.coroutine
-def cancelled_at(
-    step: int, answered: bool, work: Coroutine[Any, Any, object]
-) -> Generator[Any, Any, None]:
-    """Run a coroutine and cancel its task at one of its awaits. Raises Untouched."""
-    task = asyncio.current_task()
-    assert task is not None
-    count, error = 0, None
-    while True:
-        try:
-            awaited = work.send(None) if error is None else work.throw(error)
-        except StopIteration:
-            if count < step:
-                raise Untouched from None
-            return
-        count += 1
-        if count == step:
-            if answered and awaited is not None:
-                # It runs before the task is told of the answer, for the task asks only now.
-                awaited.add_done_callback(lambda _: task.cancel())
-            else:
-                task.cancel()
-        try:
-            yield awaited
-            error = None
-        except BaseException as thrown:  # noqa: BLE001  (what is thrown in is handed on)
-            error = thrown
-
 
 # Where a call may run ----------------------------------------------------------------------------
 
@@ -208,11 +172,11 @@ def test_a_call_cancelled_at_each_await_leaves_nothing_behind(
             for step in range(1, MOST):
                 if begin == "not connected":
                     await world.forget_connection()
-                try:
-                    await asyncio.create_task(cancelled_at(step, answered, call(storage)))
-                except asyncio.CancelledError:
-                    pass
-                except Untouched:
+                reached: list[int] = []
+                work = cancelled_at(step, answered, call(storage), reached)
+                with suppress(asyncio.CancelledError):
+                    await asyncio.create_task(work)
+                if not reached:
                     versions = [entry.version async for entry in counters.history(name="ada")]
                     assert versions == list(range(1, versions[-1] + 1))
                     return step - 1
