@@ -108,7 +108,7 @@ def _imported(path: str) -> Domain:
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # noqa: BLE001  (whatever a module of the application's may raise)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a module may raise)
         _fail(2, f"the module {module_name!r} cannot be imported: {_first_line(error)}")
     finally:
         sys.path.pop(0)

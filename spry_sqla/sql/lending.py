@@ -120,16 +120,25 @@ class AsyncLender:
         if isinstance(pool, StaticPool):
             _turns_at(pool, asyncio.current_task)
         self._hops = engine.dialect.driver == "aiosqlite"
-        # One greenlet for all of the work: with `AsyncConnection.run_sync` there are three, two of
-        # them to check the connection out and in. Each call of aiosqlite is a hop to its thread.
         self._in_greenlet = greenlet_spawn
         self._lender = None if self._hops or _is_one(pool) else Lender(engine.sync_engine)
         _engines.add(engine.sync_engine)
 
+    def _in_one(self) -> Lender | None:
+        """What lends in one greenlet for all of the work.
+
+        With `AsyncConnection.run_sync` there are three, two of them to check the connection out and
+        in, and a task: its return must not be cancelled where it waits. Here it must not wait.
+        """
+        pool: Any = self._engine.sync_engine.pool
+        if not isinstance(pool, sa.AsyncAdaptedQueuePool):
+            return None
+        return None if pool.dispatch.checkin or pool.dispatch.reset else self._lender
+
     async def answer(self, adapter: SqlAdapter, operation: Read | Append) -> Any:
         """As `Lender.answer`."""
-        if self._lender is not None:
-            return await self._in_greenlet(self._lender.answer, adapter, operation)
+        if (lender := self._in_one()) is not None:
+            return await self._in_greenlet(lender.answer, adapter, operation)
         try:
             answer = await self.lend(lambda connection: adapter.perform(connection, operation))
         except StorageUnavailable as error:
@@ -142,8 +151,8 @@ class AsyncLender:
 
     async def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
         """As `Lender.lend`."""
-        if self._lender is not None:
-            return await self._in_greenlet(self._lender.lend, use)
+        if (lender := self._in_one()) is not None:
+            return await self._in_greenlet(lender.lend, use)
         pool = self._engine.sync_engine.pool
         if not isinstance(pool, StaticPool):
             return await self._lend(use)

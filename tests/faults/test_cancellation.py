@@ -74,7 +74,10 @@ OPTIONS: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5}
 
 
 @pytest.fixture(
-    params=["psycopg", "psycopg in a thread", "aiosqlite", "sqlite in a thread", "aiosqlite memory"]
+    params=[
+        *("psycopg", "psycopg with a hook", "psycopg in a thread", "aiosqlite"),
+        *("sqlite in a thread", "aiosqlite memory"),
+    ]
 )
 def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], World]:
     name: str = request.param
@@ -94,9 +97,19 @@ def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], W
         )
         if name.endswith("thread"):
             return World(sa.create_engine(url, **OPTIONS), outside)
-        return World(create_async_engine(asynchronous, **OPTIONS), outside)
+        engine = create_async_engine(asynchronous, **OPTIONS)
+        if name.endswith("hook"):
+            sa.event.listen(engine.sync_engine, "checkin", _clear_up)
+        return World(engine, outside)
 
     return make
+
+
+def _clear_up(driver: Any, _: object) -> None:
+    """The application's own: it has to wait for the server when the connection goes back."""
+    if driver is not None:
+        driver.cursor().execute("RESET search_path")
+        driver.commit()
 
 
 @asynccontextmanager

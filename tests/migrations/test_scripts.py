@@ -127,6 +127,7 @@ def test_the_ddl_of_an_actor(tmp_path: Path, database_url: str) -> None:
     [
         (["Player", "--domain", "model"], "give module and name, such as shop.model:domain"),
         (["Player", "--domain", "nowhere:domain"], "'nowhere' cannot be imported"),
+        (["Player", "--domain", "ends:domain"], "'ends' cannot be imported: 3"),
         (["Player", "--domain", "model:nothing"], "model has nothing by the name of 'nothing'"),
         (["Player", "--domain", "model:Base"], "by the name of 'Base'; give it a spry_sqla.Domain"),
         (["Players", "--domain", "model:domain"], "no actor 'Players'; it has Player"),
@@ -135,6 +136,7 @@ def test_the_ddl_of_an_actor(tmp_path: Path, database_url: str) -> None:
 )
 def test_a_mistake_is_told_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
     (tmp_path / "model.py").write_text(model("Player"))
+    (tmp_path / "ends.py").write_text("import sys\n\nsys.exit(3)\n")
     code, printed, complaint = spry(tmp_path, *arguments)
     assert code in (1, 2)
     assert printed == ""
