@@ -79,6 +79,21 @@ class Pooler:
 
     async def _connect(self) -> None:
         reader, writer = await self._open()
+        try:
+            parameters, key = await self._introduce(reader, writer)
+        except BaseException:  # such as the end of the pooler
+            writer.close()
+            raise
+        server = _Server(reader, writer, parameters, key)
+        task = self._loop.create_task(self._listen(server))
+        self._listening.add(task)
+        task.add_done_callback(self._listening.discard)
+        self._free.put_nowait(server)
+
+    async def _introduce(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[bytes, bytes]:
+        """The messages with the server's parameters, and the key to cancel by."""
         names = {"user": self._direct.username, "database": self._direct.database}
         parts = [f"{part}\0".encode() for pair in names.items() for part in pair]
         body = struct.pack("!i", _PROTOCOL_3) + b"".join(parts) + b"\0"
@@ -90,11 +105,7 @@ class Pooler:
                 parameters += message
             elif kind == b"K":
                 key = message[5:]
-        server = _Server(reader, writer, parameters, key)
-        task = self._loop.create_task(self._listen(server))
-        self._listening.add(task)
-        task.add_done_callback(self._listening.discard)
-        self._free.put_nowait(server)
+        return parameters, key
 
     async def _listen(self, server: "_Server") -> None:
         """Bring a server's answers to the client that has it; replace it when it is gone."""
