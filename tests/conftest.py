@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import late
 from tests.backends import Backend
 from tests.conforming import BACKENDS, InMemory, OnDatabase
-from tests.late import Late
+from tests.late import OPTION, Late
 from tests.postgres import PostgresServer
 
 settings.register_profile("thorough", max_examples=2_000)
@@ -75,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="cause each fault more often, and be as late as it takes",
     )
     parser.addoption(
-        late.OPTION,
+        OPTION,
         type=float,
         default=720.0,
         metavar="SECONDS",
@@ -85,7 +84,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    after = math.inf if config.getoption("--thorough") else config.getoption(late.OPTION)
+    after = math.inf if config.getoption("--thorough") else config.getoption(OPTION)
     config.stash[_late] = Late(after)
     config.pluginmanager.register(config.stash[_late], "late")
 

@@ -37,7 +37,7 @@ class Lender:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._thread = threading.get_ident()
-        self._shared = _is_one(engine.pool)
+        self._shared = is_one(engine.pool)
         if isinstance(engine.pool, StaticPool):
             _turns_at(engine.pool)
         _engines.add(engine)
@@ -121,7 +121,7 @@ class AsyncLender:
             _turns_at(pool, asyncio.current_task)
         self._hops = engine.dialect.driver == "aiosqlite"
         self._in_greenlet = greenlet_spawn
-        self._lender = None if self._hops or _is_one(pool) else Lender(engine.sync_engine)
+        self._lender = None if self._hops or is_one(pool) else Lender(engine.sync_engine)
         _engines.add(engine.sync_engine)
 
     def _in_one(self) -> Lender | None:
@@ -252,7 +252,7 @@ def refused(engine: sa.Engine, error: Exception) -> StorageUnavailable:
     raise error
 
 
-def _is_one(pool: Pool) -> bool:
+def is_one(pool: Pool) -> bool:
     """Whether all, or all of a thread, have the same connection."""
     return isinstance(pool, StaticPool | SingletonThreadPool)
 
@@ -262,7 +262,7 @@ def _outdate(pool: Pool) -> None:
 
     It is what SQLAlchemy does where it sees a connection break; it has no public name.
     """
-    if not _is_one(pool):
+    if not is_one(pool):
         pool._invalidate(None)  # type: ignore[arg-type]
 
 
@@ -361,7 +361,7 @@ def _leave_connections_to_parent() -> None:
     # A socket shared by two processes mixes their answers; SQLite forbids it, too.
     # https://docs.sqlalchemy.org/en/21/core/pooling.html#using-connection-pools-with-multiprocessing-or-os-fork
     for engine in list(_engines):
-        if not _is_one(engine.pool):
+        if not is_one(engine.pool):
             _of_parent.append(engine.pool)
             engine.dispose(close=False)
 

@@ -5,14 +5,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from spry_sqla.errors import StorageError, StorageUnavailable
 from spry_sqla.operations import Append, Read
 from spry_sqla.sql import postgresql, sqlite
 from spry_sqla.sql.adapter import transaction_lost
 from spry_sqla.sql.joining import Adapters, Joiner
-from spry_sqla.sql.lending import refused
+from spry_sqla.sql.lending import is_one, refused
 
 if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -104,7 +103,7 @@ class AsyncUnit:
 
 
 def _refuse_one(engine: sa.Engine) -> None:
-    if isinstance(engine.pool, StaticPool | SingletonThreadPool):
+    if is_one(engine.pool):
         raise StorageError(
             "a transaction needs a connection of its own, and this engine has one for all; make "
             "the engine with spry_sqla.sqlite_engine(':memory:')"
