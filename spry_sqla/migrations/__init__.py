@@ -18,9 +18,12 @@ def setup(plugin: "Plugin") -> None:
     from alembic.util import DispatchPriority
 
     from spry_sqla.migrations import operations
-    from spry_sqla.migrations.compare import compare
+    from spry_sqla.migrations.compare import compare, ignore_names_of_keys
 
     operations.register()
+    plugin.add_autogenerate_comparator(
+        ignore_names_of_keys, "schema", "spry_sqla", priority=DispatchPriority.FIRST
+    )
     # After Alembic's own comparison of tables, whose findings about ours it replaces.
     plugin.add_autogenerate_comparator(
         compare, "schema", "spry_sqla", priority=DispatchPriority.LAST

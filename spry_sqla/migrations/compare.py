@@ -6,6 +6,7 @@ cannot be made again.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
@@ -84,15 +85,49 @@ def compare(
             differences += _differences(
                 context, place, actor, tables, missing, upgraded=bool(upgrades)
             )
+    renamed = _renamed(context, differences)
     for found in upgrade_ops.ops:
         if isinstance(found, ops.ModifyTableOps) and _path_of(context, found) in replaced:
             found.ops = [each for each in found.ops if _is_an_index_of_the_host(each, ours)]
+        elif isinstance(found, ops.ModifyTableOps):
+            found.ops = _without_keys_that_follow(context, found.ops, renamed)
     upgrade_ops.ops = [
         *differences,
         *(found for found in upgrade_ops.ops if not _is_ours(context, found, ours.keys())),
     ]
     _let_scripts_import_our_types(context)
     return PriorityDispatchResult.CONTINUE
+
+
+def ignore_names_of_keys(
+    context: "AutogenContext", _upgrade_ops: UpgradeOps, _schemas: set[str | None]
+) -> PriorityDispatchResult:
+    """Let Alembic take a key of ours for the same, whatever its name, on SQLite.
+
+    There a constraint of a table that was renamed keeps its name.
+    """
+    if _connection(context).dialect.name == "sqlite":
+        # What env.py gives as include_object is in this list; Alembic has no other way to it.
+        context._object_filters.append(partial(_is_no_key_of_another_name, context))
+    return PriorityDispatchResult.CONTINUE
+
+
+def _is_no_key_of_another_name(
+    context: "AutogenContext", item: Any, _name: Any, kind: str, _reflected: bool, same: Any
+) -> bool:
+    if kind != "unique_constraint" or same is not None:
+        return True
+    path = _path(context, item.table.schema, item.table.name)
+    ours = [
+        sorted(constraint.columns.keys())
+        for table in _wanted(context)
+        if _named(context, table) == path
+        for constraint in table.constraints
+        if isinstance(constraint, sa.UniqueConstraint)
+    ]
+    there = context.inspector.get_unique_constraints(path[1], schema=path[0]) if ours else []
+    columns = sorted(item.columns.keys())
+    return columns not in ours or columns not in [sorted(key["column_names"]) for key in there]
 
 
 def _let_scripts_import_our_types(context: "AutogenContext") -> None:
@@ -112,6 +147,39 @@ def _is_an_index_of_the_host(found: Any, ours: Mapping[_Path, sa.Table]) -> bool
     return isinstance(found, ops.CreateIndexOp) and not any(
         found.index_name in index_names(table) for table in ours.values()
     )
+
+
+def _renamed(context: "AutogenContext", differences: list[Operation]) -> dict[_Path, _Path]:
+    """The tables that are to be renamed, with where they will be."""
+    return {
+        _named(context, old): _named(context, new)
+        for renaming in differences
+        if isinstance(renaming, RenameActorTables)
+        for old, new in zip(*(renaming.tables(actor) for actor in renaming.actors), strict=True)
+    }
+
+
+def _without_keys_that_follow(
+    context: "AutogenContext", found: list[Any], renamed: Mapping[_Path, _Path]
+) -> list[Any]:
+    """What is to be done for a table of the host, whose foreign keys go with a table of ours.
+
+    Alembic drops a key to the table that is there, and makes one to the table that is to be.
+    """
+
+    def key(found: Any) -> tuple[Any, ...] | None:
+        made = found.reverse() if isinstance(found, ops.DropConstraintOp) else found
+        if not isinstance(made, ops.CreateForeignKeyOp):
+            return None
+        to = _path(context, made.kw.get("referent_schema"), made.referent_table)
+        if to not in renamed and to not in renamed.values():
+            return None
+        rules = (made.kw.get(rule) for rule in ("onupdate", "ondelete", "initially", "deferrable"))
+        where = (tuple(made.local_cols), renamed.get(to, to), tuple(made.remote_cols))
+        return (*where, *(str(rule).lower() for rule in rules))
+
+    keys = [key(each) for each in found]
+    return [each for each, of in zip(found, keys, strict=True) if not of or keys.count(of) == 1]
 
 
 def _upgrades(

@@ -25,6 +25,7 @@ from spry_sqla.schema import (
     move,
     shared_tables,
     unguard,
+    whole,
 )
 
 if TYPE_CHECKING:  # Alembic is still being imported when it imports this
@@ -348,7 +349,8 @@ def _run(operations: Operations, operation: Operation) -> None:
         bind = MockConnection(context.dialect, show)
     else:
         bind = operations.get_bind()
-    operation.run(bind)
+    with whole(bind):
+        operation.run(bind)
 
 
 def _rendered(context: "AutogenContext", operation: Operation) -> str:

@@ -31,6 +31,7 @@ from spry_sqla.schema.triggers import (
     statements_before,
     statements_for,
     unguard,
+    whole,
 )
 
 __all__ = [
@@ -64,4 +65,5 @@ __all__ = [
     "stored_format",
     "table_name",
     "unguard",
+    "whole",
 ]

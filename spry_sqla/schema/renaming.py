@@ -2,29 +2,48 @@
 
 import sqlalchemy as sa
 from sqlalchemy.engine.mock import MockConnection
+from sqlalchemy.schema import CreateIndex, DropIndex
 
 from spry_sqla.schema.names import LIMIT
-from spry_sqla.schema.triggers import block, literal, path_of, placed
+from spry_sqla.schema.triggers import (
+    block,
+    guard,
+    literal,
+    path_of,
+    placed,
+    run,
+    sorted_indexes,
+    unguard,
+)
 
 
 def move(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) -> None:
-    """Let a table of ours that is there become another of the same kind, rows included."""
+    """Let a table of ours that is there become another of the same kind, rows included.
+
+    Views, foreign keys, triggers and indexes of others go with it. Constraints keep their names on
+    SQLite, which can rename none.
+    """
     if bind.dialect.name == "sqlite":
-        _copy(old, new, bind)
+        _rename_on_sqlite(old, new, bind)
     else:
-        _rename(old, new, bind)
+        _rename_on_postgresql(old, new, bind)
 
 
-def _copy(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) -> None:
-    # SQLite can rename a table, but neither its constraints, nor its indexes and triggers.
-    checkfirst = not isinstance(bind, MockConnection)
-    new.create(bind, checkfirst=checkfirst)
-    names = [column.name for column in old.columns]
-    bind.execute(sa.insert(new).from_select(names, sa.select(*old.columns)))
-    old.drop(bind, checkfirst=checkfirst)
+def _rename_on_sqlite(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) -> None:
+    # A copy could be named in all its parts. But to drop the original is to delete its rows, as
+    # ON DELETE CASCADE of a host's table understands it, and leaves views behind.
+    unguard(old, bind)
+    for index in sorted_indexes(old):
+        bind.execute(DropIndex(index, if_exists=True))
+    run([f"ALTER TABLE {placed(old, bind).sql} RENAME TO {path_of(None, new.name)}"], bind)
+    for index in sorted_indexes(new):
+        bind.execute(CreateIndex(index))
+    guard(new, bind)
 
 
-def _rename(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) -> None:
+def _rename_on_postgresql(
+    old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection
+) -> None:
     on = placed(old, bind)
     statements = [f"ALTER TABLE {on.sql} RENAME TO {path_of(None, new.name)}"]
     # An index that a constraint has takes the constraint's name with it.
@@ -32,9 +51,7 @@ def _rename(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) 
         f"ALTER INDEX {on.path(before)} RENAME TO {path_of(None, after)}"
         for before, after in zip(_indexes(old), _indexes(new), strict=True)
     ]
-    statements.append(_rename_not_null(new, on.path(new.name)))
-    for statement in statements:
-        bind.execute(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
+    run([*statements, _rename_not_null(new, on.path(new.name))], bind)
 
 
 def _rename_not_null(table: sa.Table, path: str) -> str:

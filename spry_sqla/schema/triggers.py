@@ -5,7 +5,8 @@ at once. Where no events run (Alembic, printed DDL) `statements_before`, `statem
 `statements_for` give the same texts: plain SQL for `op.execute(DDL(…))` or a file.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -76,15 +77,33 @@ def statements_for(table: sa.Table, dialect: sa.Dialect) -> list[str]:
 def guard(table: sa.Table, bind: "_Bind") -> None:
     """Make the guards of a table anew, with the functions, defaults and rows that come with it."""
     on = placed(table, bind)
-    _run(_unguarded(on, bind.dialect), bind)
-    _run(after(on, bind.dialect), bind)
+    run(_unguarded(on, bind.dialect), bind)
+    run(after(on, bind.dialect), bind)
     if made_on(table, bind.dialect):
-        _run(_dialect(bind.dialect).defaults(on), bind)
+        run(_dialect(bind.dialect).defaults(on), bind)
 
 
 def unguard(table: sa.Table, bind: "_Bind") -> None:
     """Drop the guards of a table, so that its rows can be changed."""
-    _run(_unguarded(placed(table, bind), bind.dialect), bind)
+    run(_unguarded(placed(table, bind), bind.dialect), bind)
+
+
+@contextmanager
+def whole(bind: "_Bind") -> Iterator[None]:
+    """Let SQLite do all that is run within, or nothing of it, in whatever transaction there is.
+
+    Left to the driver, each statement there commits by itself: a process that is killed in between
+    would leave a table without guards, which the next `create_all` takes for made.
+    """
+    begun = bind.dialect.name == "sqlite" and _sqlite_begun(bind)
+    try:
+        yield
+    except BaseException:
+        if begun:
+            run(["ROLLBACK"], bind)
+        raise
+    if begun:
+        run(["COMMIT"], bind)
 
 
 def install(table: sa.Table) -> None:
@@ -177,7 +196,7 @@ def _all(on: On, dialect: sa.Dialect) -> list[str]:
     if not made_on(on.table, dialect):
         return []
     made: list[ExecutableDDLElement] = [CreateTable(on.table, if_not_exists=True)]
-    made += [CreateIndex(index, if_not_exists=True) for index in _indexes(on.table)]
+    made += [CreateIndex(index, if_not_exists=True) for index in sorted_indexes(on.table)]
     return [
         *statements_before(on.schema, dialect),
         *(_compiled(ddl, on, dialect) for ddl in made),
@@ -185,7 +204,7 @@ def _all(on: On, dialect: sa.Dialect) -> list[str]:
     ]
 
 
-def _indexes(table: sa.Table) -> list[sa.Index]:
+def sorted_indexes(table: sa.Table) -> list[sa.Index]:
     return sorted(table.indexes, key=lambda index: str(index.name))
 
 
@@ -228,12 +247,12 @@ def _after_create(table: sa.Table, bind: _Bind, **_: Any) -> None:
 
 def _before_drop(table: sa.Table, bind: _Bind, **_: Any) -> None:
     if not in_use(table, bind):
-        _run(_dialect(bind.dialect).before_drop(placed(table, bind)), bind)
+        run(_dialect(bind.dialect).before_drop(placed(table, bind)), bind)
 
 
 def _after_drop(table: sa.Table, bind: _Bind, **_: Any) -> None:
     if not in_use(table, bind):
-        _run(_dialect(bind.dialect).after_drop(placed(table, bind)), bind)
+        run(_dialect(bind.dialect).after_drop(placed(table, bind)), bind)
 
 
 def placed(table: sa.Table, bind: _Bind) -> On:
@@ -241,7 +260,7 @@ def placed(table: sa.Table, bind: _Bind) -> On:
     return On(table, bind.schema_for_object(table))
 
 
-def _run(statements: Iterable[str], bind: _Bind) -> None:
+def run(statements: Iterable[str], bind: _Bind) -> None:
     for statement in statements:
         # DDL formats its text once with %, and doubles what is left where the driver asks for it.
         bind.execute(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]
@@ -366,16 +385,16 @@ def _postgresql_users(on: On) -> sa.TextClause:
 def _postgresql_begin(on: On, bind: _Bind) -> None:
     # CREATE … IF NOT EXISTS and CREATE OR REPLACE fail in PostgreSQL where two run at once.
     if _locked(bind):
-        _run(statements_before(on.schema, bind.dialect), bind)
+        run(statements_before(on.schema, bind.dialect), bind)
     else:
         # In autocommit the lock is gone with its statement, so all goes into one.
         parts = [_LOCKING, *(f"EXECUTE {literal(part)}" for part in _all(on, bind.dialect))]
-        _run([block("; ".join(parts))], bind)
+        run([block("; ".join(parts))], bind)
 
 
 def _postgresql_finish(on: On, bind: _Bind) -> None:
     if _held(bind):
-        _run(after(on, bind.dialect), bind)
+        run(after(on, bind.dialect), bind)
 
 
 _LOCKING = f"PERFORM pg_advisory_xact_lock({_LOCK})"
@@ -389,7 +408,7 @@ _HELD = sa.text(
 def _locked(bind: _Bind) -> bool:
     """Take the lock until the transaction ends; False if that was the end of the statement."""
     if isinstance(bind, MockConnection) or not _held(bind):
-        _run([block(_LOCKING)], bind)
+        run([block(_LOCKING)], bind)
     return _held(bind)
 
 
@@ -478,20 +497,25 @@ def _sqlite_users(on: On) -> sa.TextClause:
 
 
 def _sqlite_begin(_on: On, bind: _Bind) -> None:
-    # Left to the driver, each statement commits by itself: a process that is killed in between
-    # would leave a table without guards, which the next create_all takes for made.
+    if _sqlite_begun(bind) and isinstance(bind, sa.Connection):
+        bind.info[_OURS] = True
+
+
+def _sqlite_begun(bind: _Bind) -> bool:
+    """Begin a transaction if none is open; True if nobody but us will commit it."""
     if isinstance(bind, MockConnection):
-        return
+        return False
     driver = bind.connection.driver_connection
-    if not getattr(driver, "in_transaction", True):
-        _run(["BEGIN IMMEDIATE"], bind)
-        bind.info[_OURS] = _is_autocommit(driver)
+    if getattr(driver, "in_transaction", True):
+        return False
+    run(["BEGIN IMMEDIATE"], bind)
+    return _is_autocommit(driver)
 
 
 def _sqlite_finish(on: On, bind: _Bind) -> None:
-    _run(after(on, bind.dialect), bind)
+    run(after(on, bind.dialect), bind)
     if not isinstance(bind, MockConnection) and bind.info.pop(_OURS, False):
-        _run(["COMMIT"], bind)
+        run(["COMMIT"], bind)
 
 
 _OURS = "spry_sqla transaction"
