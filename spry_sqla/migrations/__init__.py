@@ -7,10 +7,23 @@ name. Alembic loads it while it is being imported itself; so whatever imports Al
 by `setup`.
 """
 
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from alembic.runtime.plugins import Plugin
+
+
+class _Modules(ModuleType):
+    """Before 1.20.1 Alembic takes what an entry point leads to for a collection of modules."""
+
+    def __iter__(self) -> Iterator[ModuleType]:
+        yield self
+
+
+sys.modules[__name__].__class__ = _Modules
 
 
 def setup(plugin: "Plugin") -> None:

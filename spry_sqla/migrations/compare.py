@@ -14,6 +14,7 @@ from alembic.operations import ops
 from alembic.operations.ops import UpgradeOps
 from alembic.util import PriorityDispatchResult
 
+from spry_sqla.errors import StorageFailure
 from spry_sqla.migrations.operations import (
     CreateActorGuards,
     CreateActorTables,
@@ -86,9 +87,12 @@ def compare(
                 context, place, actor, tables, missing, upgraded=bool(upgrades)
             )
     renamed = _renamed(context, differences)
+    was = {new: old for old, new in renamed.items()}
     for found in upgrade_ops.ops:
-        if isinstance(found, ops.ModifyTableOps) and _path_of(context, found) in replaced:
-            found.ops = [each for each in found.ops if _is_an_index_of_the_host(each, ours)]
+        if isinstance(found, ops.ModifyTableOps) and (path := _path_of(context, found)) in replaced:
+            known = _indexes(context, was.get(path) or places.get(path, path))
+            known |= {name for table in ours.values() for name in index_names(table)}
+            found.ops = [each for each in found.ops if _is_an_index_of_the_host(each, known)]
         elif isinstance(found, ops.ModifyTableOps):
             found.ops = _without_keys_that_follow(context, found.ops, renamed)
     upgrade_ops.ops = [
@@ -142,11 +146,18 @@ def _let_scripts_import_our_types(context: "AutogenContext") -> None:
     context.opts["render_item"] = render
 
 
-def _is_an_index_of_the_host(found: Any, ours: Mapping[_Path, sa.Table]) -> bool:
-    """Whether it makes an index that the application has put on a table of ours."""
-    return isinstance(found, ops.CreateIndexOp) and not any(
-        found.index_name in index_names(table) for table in ours.values()
-    )
+def _indexes(context: "AutogenContext", path: _Path) -> set[str | None]:
+    """The names of the indexes of a table that is there."""
+    if not _has(context, path):
+        return set()
+    schema, name = path
+    found = sa.inspect(_connection(context)).get_indexes(name, schema=schema)
+    return {index["name"] for index in found}
+
+
+def _is_an_index_of_the_host(found: Any, known: Collection[str | None]) -> bool:
+    """Whether it makes an index that the application puts on a table of ours: an unknown one."""
+    return isinstance(found, ops.CreateIndexOp) and found.index_name not in known
 
 
 def _renamed(context: "AutogenContext", differences: list[Operation]) -> dict[_Path, _Path]:
@@ -174,12 +185,19 @@ def _without_keys_that_follow(
         to = _path(context, made.kw.get("referent_schema"), made.referent_table)
         if to not in renamed and to not in renamed.values():
             return None
-        rules = (made.kw.get(rule) for rule in ("onupdate", "ondelete", "initially", "deferrable"))
         where = (tuple(made.local_cols), renamed.get(to, to), tuple(made.remote_cols))
-        return (*where, *(str(rule).lower() for rule in rules))
+        return (*where, *_rules(made))
 
     keys = [key(each) for each in found]
     return [each for each, of in zip(found, keys, strict=True) if not of or keys.count(of) == 1]
+
+
+def _rules(key: ops.CreateForeignKeyOp) -> Iterator[str]:
+    """What a foreign key does and when, as Alembic compares it: defaults are the same unsaid."""
+    for rule in ("onupdate", "ondelete"):
+        yield (key.kw.get(rule) or "no action").lower()
+    deferred = (key.kw.get("initially") or "").lower() == "deferred"
+    yield "deferred" if deferred else str(bool(key.kw.get("deferrable")))
 
 
 def _upgrades(
@@ -244,14 +262,34 @@ def _differences(
 
 
 def _former(context: "AutogenContext", place: _Place, tables: list[sa.Table]) -> str | None:
-    """A former name of the actor under which tables of it are there."""
+    """A former name of the actor under which tables of it are there.
+
+    Raises StorageFailure where several hold rows: a renaming cannot make one of two.
+    """
     schema, _ = place
     registered = {table.name for table in context.sorted_tables if table.schema == schema}
-    for alias in _mark(tables[0]).aliases:
-        names = _names(place, alias, tables)
-        if registered.isdisjoint(names) and any(_there(context, tables, names)):
-            return alias
-    return None
+    found = {
+        alias: names
+        for alias in _mark(tables[0]).aliases
+        if registered.isdisjoint(names := _names(place, alias, tables))
+        and any(_there(context, tables, names))
+    }
+    holding = [alias for alias, names in found.items() if _hold_rows(context, schema, names)]
+    actor = _mark(tables[0]).actor
+    if holding and any(has_rows(table, _connection(context)) for table in tables):
+        holding.insert(0, str(actor))
+    if len(holding) > 1:
+        raise StorageFailure(
+            f"the actor {actor!r} has rows in the tables of {holding[0]!r} and of {holding[1]!r}, "
+            "which was a name of it, and a renaming cannot make one of two; where those are of "
+            "another actor, take the alias out of the class"
+        )
+    return next(iter([*holding, *found]), None)
+
+
+def _hold_rows(context: "AutogenContext", schema: str | None, names: list[str]) -> bool:
+    tables = (sa.Table(name, sa.MetaData(), schema=schema) for name in names)
+    return any(has_rows(table, _connection(context)) for table in tables)
 
 
 def _left_behind(context: "AutogenContext", place: _Place, tables: list[sa.Table]) -> str | None:
@@ -303,9 +341,12 @@ def _is_shaped_as_ours(context: "AutogenContext", path: _Path) -> bool:
     if not _has(context, path):
         return False
     columns = sa.inspect(_connection(context)).get_columns(name, schema=schema)
-    kind = shapes().get(frozenset(column["name"] for column in columns))
+    there = {column["name"] for column in columns}
     # A long name is shortened, and then does not end with its kind.
-    return kind is not None and (name.endswith(kind) or len(name.encode()) == LIMIT)
+    return any(
+        shape <= there and (name.endswith(kind) or len(name.encode()) == LIMIT)
+        for shape, kind in shapes().items()
+    )
 
 
 def _path_of(

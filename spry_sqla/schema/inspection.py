@@ -62,7 +62,8 @@ def guarded(connection: sa.Connection, schema: str | None, table: str) -> bool:
     if connection.dialect.name == "sqlite":
         texts = _sqlite_triggers(connection, schema, table).values()
         return any("is append-only: UPDATE is refused" in text for text in texts)
-    return "spry_refuse" in _postgresql_triggers(connection, path_of(schema, table))
+    there = _postgresql_triggers(connection, path_of(schema, table))
+    return any(name in there for name in POSTGRESQL_GUARDS)
 
 
 def guards_differ(table: sa.Table, connection: sa.Connection) -> bool:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from sqlalchemy.engine.mock import MockConnection
-from sqlalchemy.schema import CreateIndex, DropIndex
+from sqlalchemy.schema import CreateIndex
 
 from spry_sqla.schema.names import LIMIT
 from spry_sqla.schema.triggers import (
@@ -27,18 +27,21 @@ def move(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) -> 
         _rename_on_sqlite(old, new, bind)
     else:
         _rename_on_postgresql(old, new, bind)
+    guard(new, bind)
 
 
 def _rename_on_sqlite(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) -> None:
     # A copy could be named in all its parts. But to drop the original is to delete its rows, as
     # ON DELETE CASCADE of a host's table understands it, and leaves views behind.
+    on = placed(old, bind)
     unguard(old, bind)
-    for index in sorted_indexes(old):
-        bind.execute(DropIndex(index, if_exists=True))
-    run([f"ALTER TABLE {placed(old, bind).sql} RENAME TO {path_of(None, new.name)}"], bind)
+    dropped = [
+        f"DROP INDEX IF EXISTS {on.main_path(str(index.name))}" for index in sorted_indexes(old)
+    ]
+    renamed = f"ALTER TABLE {on.main_path(old.name)} RENAME TO {path_of(None, new.name)}"
+    run([*dropped, renamed], bind)
     for index in sorted_indexes(new):
         bind.execute(CreateIndex(index))
-    guard(new, bind)
 
 
 def _rename_on_postgresql(
@@ -48,7 +51,7 @@ def _rename_on_postgresql(
     statements = [f"ALTER TABLE {on.sql} RENAME TO {path_of(None, new.name)}"]
     # An index that a constraint has takes the constraint's name with it.
     statements += [
-        f"ALTER INDEX {on.path(before)} RENAME TO {path_of(None, after)}"
+        f"ALTER INDEX IF EXISTS {on.path(before)} RENAME TO {path_of(None, after)}"
         for before, after in zip(_indexes(old), _indexes(new), strict=True)
     ]
     run([*statements, _rename_not_null(new, on.path(new.name))], bind)

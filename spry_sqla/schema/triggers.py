@@ -144,6 +144,10 @@ class On:
         """The SQL of the name of something in the table's schema."""
         return path_of(self.schema, name)
 
+    def main_path(self, name: str) -> str:
+        """As `path`, on SQLite: without a schema it would look into attached databases, too."""
+        return path_of(self.schema or "main", name)
+
     def shared(self, kind: str) -> str:
         """The SQL of the name of a table or function that the table shares with others."""
         return self.path(names.shared_name(self.mark.prefix, kind))
@@ -443,7 +447,7 @@ def _sqlite_after(on: On) -> list[str]:
 
 
 def _sqlite_unguarded(on: On) -> list[str]:
-    return [f"DROP TRIGGER IF EXISTS {on.path(name)}" for name in _sqlite_guards(on)]
+    return [f"DROP TRIGGER IF EXISTS {on.main_path(name)}" for name in _sqlite_guards(on)]
 
 
 def sqlite_guards(table: sa.Table) -> dict[str, str]:

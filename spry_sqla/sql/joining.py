@@ -3,6 +3,7 @@
 Nothing here commits, rolls back or closes what it did not open.
 """
 
+import operator
 from inspect import iscoroutinefunction
 from pathlib import Path
 from threading import Lock
@@ -169,12 +170,15 @@ def _connection_of(joined: "Transacted", engine: sa.Engine) -> sa.Connection:
 
 
 def _bind_of(session: "Session", engine: sa.Engine) -> Any:
-    """The engine of the session, or the Connection, that leads to the storage's database."""
-    # What a session was given as binds= has no public name.
-    binds = [session.bind, *getattr(session, "_Session__binds", {}).values()]
-    for bind in binds:
-        if bind is not None and _same_database(bind.engine, engine):
-            return bind
+    """The engine of the session, or the Connection, that leads to the storage's database.
+
+    Of several the one that is nearest to the storage's engine; the session's rows go there, too.
+    """
+    binds = [bind for bind in (session.bind, *session.binds.values()) if bind is not None]
+    for is_near in (operator.is_, _same_pool, _same_database):
+        for bind in binds:
+            if is_near(bind.engine, engine):
+                return bind
     try:
         return session.get_bind()
     except sa.exc.SQLAlchemyError:
@@ -205,9 +209,13 @@ def _autocommit() -> StorageError:
     )
 
 
+def _same_pool(one: sa.Engine, other: sa.Engine) -> bool:
+    return one.pool is other.pool
+
+
 def _same_database(one: sa.Engine, other: sa.Engine) -> bool:
     """Whether two engines lead to one database: two SQLite in memory never do."""
-    return one.pool is other.pool or (
+    return _same_pool(one, other) or (
         _database(one) is not None and _database(one) == _database(other)
     )
 

@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
+import pytest
+import sqlalchemy as sa
 
 from tests.examples.office import Office
 from tests.processes import in_threads
@@ -95,6 +97,39 @@ def test_what_is_refused_stores_nothing_and_says_why(office: Office) -> None:
         assert refused("GET", "/shows/a%00b").startswith("422")
 
         assert office.ledger() == before
+
+
+def test_while_the_database_is_away_it_says_so_and_then_goes_on(office: Office) -> None:
+    if office.on_sqlite:
+        pytest.skip("a file is not away")
+    database = sa.make_url(office.url).database
+    elsewhere = sa.make_url(office.url).set(database="postgres")
+    engine = sa.create_engine(elsewhere, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    shut = f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS %s'
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+    with office.client() as client, engine.connect() as connection:
+        ida = customer(client, "ida")
+        made(client.post("/shows", json={"title": "Otello", "seats": 9}))
+        one = {"customer_id": ida, "tickets": 1}
+        requests = [
+            ("POST", "/shows/Otello/orders", one),
+            ("GET", "/shows/Otello", None),
+            ("GET", f"/customers/{ida}/orders", None),
+        ]
+        connection.exec_driver_sql(shut % "false")
+        try:
+            connection.exec_driver_sql(end)
+            answers = [client.request(how, path, json=json) for how, path, json in requests]
+        finally:
+            connection.exec_driver_sql(shut % "true")
+        assert [answer.status_code for answer in answers] == [503, 503, 503]
+        assert all(answer.headers["Retry-After"] for answer in answers)
+
+        made(client.post("/shows/Otello/orders", json=one))
+        connection.exec_driver_sql(end)
+        made(client.post("/shows/Otello/orders", json=one))
+        assert client.get("/shows/Otello").json()["left"] == 7
+    office.ledger().check()
 
 
 def test_a_title_is_the_same_however_its_letters_are_composed(office: Office) -> None:

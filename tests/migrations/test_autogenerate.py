@@ -64,24 +64,51 @@ def test_with_a_schema(tmp_path: Path, postgres_url: str) -> None:
     project.alembic("check")
 
 
-@pytest.mark.long
-def test_in_an_attached_file_of_sqlite(tmp_path: Path, sqlite_url: str) -> None:
-    """What SQLite calls a schema is a file that each connection attaches."""
-    attach = f"ATTACH '{tmp_path / 'game.db'}' AS game"
-    project = Project(tmp_path, sqlite_url)
-    project.write(model("Player", schema="game"))
+def attach(project: Project) -> str:
+    """Let a project have another file of SQLite as the schema `game`; the statement for it."""
+    statement = f"ATTACH '{project.folder / 'game.db'}' AS game"
     project.edit(
         "with connectable.connect() as connection:\n",
         "with connectable.connect() as connection:\n"
-        f"        connection.exec_driver_sql({attach!r})\n        connection.commit()\n",
+        f"        connection.exec_driver_sql({statement!r})\n        connection.commit()\n",
     )
+    return statement
+
+
+def test_another_file_of_sqlite_is_left_alone(tmp_path: Path, sqlite_url: str) -> None:
+    """SQLite finds in it what a statement without a schema does not find in the main one."""
+    project = Project(tmp_path, sqlite_url)
+    attach(project)
+    project.write(model("Player", "Hero"))
+    module, other = project.module(), f"sqlite:///{tmp_path / 'game.db'}"
+    module.domain.metadata.create_all(sa.create_engine(other))
+    before = contents(other)
+    project.write(model("Player"))
+    project.migrate()
+    with engine_of(project).begin() as connection:
+        connection.execute(sa.text("DROP TRIGGER player_events_no_update"))
+        connection.execute(sa.text("DROP INDEX player_events_command_idx"))
+
+    project.migrate()
+    project.write(model("Hero<Player"))
+    project.migrate()
+
+    assert contents(other) == before
+
+
+@pytest.mark.long
+def test_in_an_attached_file_of_sqlite(tmp_path: Path, sqlite_url: str) -> None:
+    """What SQLite calls a schema is a file that each connection attaches."""
+    project = Project(tmp_path, sqlite_url)
+    project.write(model("Player", schema="game"))
+    attaching = attach(project)
 
     assert "op.create_actor_tables('Player', schema='game', format=1)" in project.migrate()
     project.configure("include_schemas=True")
     project.alembic("check")
 
     engine = engine_of(project)
-    sa.event.listen(engine, "connect", lambda driver, _: driver.execute(attach))
+    sa.event.listen(engine, "connect", lambda driver, _: driver.execute(attaching))
     module = project.module()
     with spry.Storage(engine, module.domain) as storage:
         storage.repository(module.Player).handle(module.MakePlayer("Ada")).unwrap()
@@ -139,11 +166,15 @@ UNGUARDED = {
 }
 
 
-def test_an_unguarded_actor_that_is_gone_keeps_its_tables(start: Start) -> None:
+@pytest.mark.parametrize("wider", [False, True])
+def test_an_unguarded_actor_that_is_gone_keeps_its_tables(start: Start, wider: bool) -> None:
     project = start(model("Player", "Team"))
     project.migrate()
+    harms = [*UNGUARDED[sa.make_url(project.url).get_backend_name()]]
+    if wider:
+        harms.append("ALTER TABLE team_events ADD COLUMN note TEXT")
     with engine_of(project).begin() as connection:
-        for harm in UNGUARDED[sa.make_url(project.url).get_backend_name()]:
+        for harm in harms:
             connection.execute(sa.text(harm))
     project.write(model("Player"))
     project.alembic("check")

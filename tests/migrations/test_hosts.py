@@ -68,6 +68,16 @@ def test_an_index_of_the_host_on_a_table_of_ours_is_made_with_it(start: Start) -
     assert migrated == as_created(project)
 
 
+def test_an_index_of_the_host_in_a_schema_that_alembic_does_not_look_into(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    own = "\nsa.Index('by_type', domain.metadata.tables['game.player_events'].c.type)\n"
+    project = Project(tmp_path, postgres_url)
+    project.write(model("Player", schema="game") + own)
+
+    assert "op.create_index('by_type', 'player_events'" in project.migrate()
+
+
 def test_metadata_copied_into_one(start: Start) -> None:
     project = start(model("Player"))
     project.edit(

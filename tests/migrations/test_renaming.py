@@ -121,20 +121,30 @@ def test_what_of_the_host_refers_to_the_tables_goes_with_them(
     assert_ada_is_there(project)
 
 
-LIKES = """
-sa.Table(
-    "likes", Base.metadata, sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("event", sa.Uuid, sa.ForeignKey({table!r}, name="likes_event", ondelete="cascade")),
+def likes(table: str, options: str = "ondelete='cascade'") -> str:
+    key = f'sa.ForeignKey("{table}.id", name="likes_event", {options})'
+    return (
+        '\nsa.Table("likes", Base.metadata, sa.Column("id", sa.Integer, primary_key=True), '
+        f'sa.Column("event", sa.Uuid, {key}))\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "ondelete='cascade'",
+        "ondelete='NO ACTION', onupdate='no action'",
+        "deferrable=True, initially='IMMEDIATE'",
+    ],
 )
-"""
-
-
-def test_a_foreign_key_in_the_model_of_the_host_is_not_made_anew(start: Start) -> None:
+def test_a_foreign_key_in_the_model_of_the_host_is_not_made_anew(
+    start: Start, options: str
+) -> None:
     """SQLite could not, and there is no need: the one that is there goes with the table."""
-    project = start(model("Player", within=True) + LIKES.format(table="player_events.id"))
+    project = start(model("Player", within=True) + likes("player_events", options))
     project.edit("[Base.metadata, domain.metadata]", "Base.metadata")
     in_use(project)
-    project.write(model("Hero<Player", within=True) + LIKES.format(table="hero_events.id"))
+    project.write(model("Hero<Player", within=True) + likes("hero_events", options))
 
     assert renamings(project.migrate()) == [
         "op.rename_actor_tables('Player', 'Hero', format=1)",
@@ -143,8 +153,54 @@ def test_a_foreign_key_in_the_model_of_the_host_is_not_made_anew(start: Start) -
 
     seen = sa.inspect(engine_of(project))
     assert [key["referred_table"] for key in seen.get_foreign_keys("likes")] == ["hero_events"]
-    project.write(model("Hero<Player", within=True) + LIKES.format(table="customer.id"))
+    project.write(model("Hero<Player", within=True) + likes("customer", options))
     assert "op.create_foreign_key" in project.revision()  # what is no renaming is found as ever
+
+
+BY_TYPE = "sa.Index('by_type', domain.metadata.tables['{place}_events'].c.type)\n"
+
+
+def test_an_index_in_the_model_of_the_host_is_not_made_anew(start: Start) -> None:
+    project = start(model("Player") + BY_TYPE.format(place="player"))
+    in_use(project)
+    project.write(model("Hero<Player") + BY_TYPE.format(place="hero"))
+
+    assert "by_type" not in project.migrate()
+
+    indexes = sa.inspect(engine_of(project)).get_indexes("hero_events")
+    assert "by_type" in {index["name"] for index in indexes}
+
+
+def test_rows_under_two_names_are_not_passed_over(start: Start) -> None:
+    """Whichever of two former names were taken, what is under the other would be out of sight."""
+    project = start(model("Player", "Team"))
+    project.migrate()
+    module = project.module()
+    with spry.Storage(engine_of(project), module.domain) as storage:
+        storage.repository(module.Player).handle(module.MakePlayer("Ada")).unwrap()
+        storage.repository(module.Team).handle(module.MakeTeam("A")).unwrap()
+    both = "aliases=('Team', 'Player',)"
+    project.write(model("Hero<Player").replace("aliases=('Player',)", both))
+
+    with pytest.raises(spry.StorageFailure, match="rows in the tables of 'Team' and of 'Player'"):
+        project.revision()
+
+
+def test_what_a_hand_has_dropped_of_guards_and_indexes_comes_back(start: Start) -> None:
+    project = begun(start)
+    with engine_of(project).begin() as connection:
+        guard = "spry_refuse ON player_events"
+        if connection.dialect.name == "sqlite":
+            guard = "player_events_no_update"
+        connection.execute(sa.text(f"DROP TRIGGER {guard}"))
+        connection.execute(sa.text("DROP INDEX player_events_command_idx"))
+    project.write(model("Hero<Player"))
+    project.revision()
+    project.alembic("upgrade", "head")
+    if project.url.startswith("postgresql"):  # the index lacks, as it did before
+        assert "hero_events_command_idx" in project.migrate()
+    project.alembic("check")
+    assert_as_created(project)
 
 
 @pytest.mark.parametrize("autocommit", [False, True])

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import chdir
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,12 @@ def test_the_command_itself(tmp_path: Path, sqlite_url: str) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
     assert "player_events" in contents(sqlite_url)
+
+
+def test_older_alembics_iterate_over_a_plugin() -> None:
+    """Before 1.20.1, and fail to be imported where they cannot."""
+    (point,) = entry_points(group="alembic.plugins", name="alembic.autogenerate.spry_sqla")
+    assert [each.setup for each in point.load()] == [point.load().setup]
 
 
 # spry schema ------------------------------------------------------------------------------------

@@ -98,6 +98,34 @@ def test_a_session_with_several_engines(app: App) -> None:
     elsewhere.dispose()
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_session_that_is_bound_by_its_tables_has_one_connection(
+    app: App, elsewhere: bool
+) -> None:
+    """The storage's engine is another one on the same pool, as that of a tenant is."""
+    engine: Any = app.awaited if isinstance(app, AwaitedApp) else app.engine
+    derived = engine.execution_options(logging_token="tenant")
+    kind: Any = spry.AsyncStorage if isinstance(app, AwaitedApp) else spry.Storage
+    storage = kind(derived, domain)
+    other: Any = None
+    if elsewhere:
+        make = create_async_engine if isinstance(app, AwaitedApp) else sa.create_engine
+        other = make(engine.url)
+    session: Any = (AsyncSession if isinstance(app, AwaitedApp) else Session)(
+        other, binds={Note: engine}
+    )
+    session.add(Note(text="ours"))
+    app.do(session.flush())
+    joined = storage.join(session).repository(Counter)
+    assert app.do(joined.handle(Add("c"))).ok
+    assert engine.pool.checkedout() == 1
+    app.do(session.commit())
+    app.do(session.close())
+    if other is not None:
+        app.do(other.dispose())
+    assert (notes(app.engine), total(app.engine)) == (["ours"], 1)
+
+
 def test_a_scoped_session_is_the_one_of_the_moment(database_url: str) -> None:
     """As of Flask: joined once, removed after each request."""
     with closing(PlainApp(database_url)) as app:

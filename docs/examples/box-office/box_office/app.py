@@ -189,5 +189,12 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
     )
 
 
+async def unavailable(request: Request, error: Exception) -> JSONResponse:
+    """The database is away, and a query of our own was the first to find out."""
+    detail = "the database cannot be reached"
+    return JSONResponse({"detail": detail}, 503, headers={"Retry-After": "1"})
+
+
 for kind in STATUSES:
     app.add_exception_handler(kind, refuse)
+app.add_exception_handler(sa.exc.OperationalError, unavailable)

@@ -22,7 +22,7 @@ TRIES = 50
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the storage, which raises TablesMissing before `alembic upgrade head`."""
-    engine = create_async_engine(URL)
+    engine = create_async_engine(URL, pool_pre_ping=True)
     try:
         async with spry.AsyncStorage(engine, domain) as storage:
             app.state.storage = storage
