@@ -24,10 +24,12 @@ from spry_sqla.operations import (
     EventPage,
     Head,
     HistoryPage,
+    Holds,
     Load,
     Loaded,
     Loading,
     Owner,
+    Position,
     Read,
     ReadActors,
     ReadCommands,
@@ -56,6 +58,7 @@ from spry_sqla.stores import (
     MapStore,
     SnapshotStore,
     Stores,
+    holds,
     vector_of,
 )
 from spry_sqla.units import Adapter, UnitOfWork
@@ -79,6 +82,7 @@ __all__ = [
     "EventStore",
     "Head",
     "HistoryPage",
+    "Holds",
     "KeyTaken",
     "LinkRecord",
     "Load",
@@ -88,6 +92,7 @@ __all__ = [
     "MappingRecord",
     "MemoryAdapter",
     "Owner",
+    "Position",
     "Read",
     "ReadActors",
     "ReadCommands",
@@ -105,6 +110,8 @@ __all__ = [
     "Unavailable",
     "UnitOfWork",
     "composed",
+    "forget",
+    "holds",
     "new_id",
     "observe",
     "perform",
@@ -135,6 +142,14 @@ def composed(storage: S) -> S:
     It is slower, and the same: what an adapter has in fewer steps is compared with it.
     """
     return storage._composed()
+
+
+def forget(storage: Base) -> None:
+    """Let a storage forget the actors that it remembers, so that the next commands load them.
+
+    For tests: what is stored it finds out by itself.
+    """
+    storage._forget()
 
 
 def observe(storage: S, see: Callable[[Read | Append, Any], object]) -> S:

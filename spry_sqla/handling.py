@@ -1,18 +1,18 @@
 """The heart: load, decide, append. Generators without I/O.
 
-A decision is made with no transaction open. When another writer was first, everything is loaded
-again and the command decides again; when the connection broke during an append, the command's id
-tells whether it was stored. Nothing but the application's `handle` runs more than once.
+A decision is made with no transaction open, at first on what this process remembers of the actors.
+Only an append shows that this holds; where nothing is to be stored, or another writer was first,
+everything is loaded and the command decides again. When the connection broke during an append, the
+command's id tells whether it was stored. Nothing but the application's `handle` runs more than
+once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
-
-import msgspec
 
 from spry_sqla.clock import timestamp_of
 from spry_sqla.domain import Domain, Kind
+from spry_sqla.envelope import Envelope, canonical_of
 from spry_sqla.errors import (
     ConcurrencyError,
     DefinitionError,
@@ -21,15 +21,15 @@ from spry_sqla.errors import (
     NotRegistered,
     StorageUnavailable,
     UnusableIdentifiers,
-    UnusableValue,
 )
-from spry_sqla.identity import canonical
 from spry_sqla.model import Results
 from spry_sqla.operations import (
     RECONNECTS,
     Append,
     Appended,
     Conflict,
+    Holds,
+    Position,
     ReadCommands,
     ReadHistory,
     Resolve,
@@ -37,6 +37,7 @@ from spry_sqla.operations import (
     Unavailable,
     Work,
     append,
+    holds,
     load,
     pauses,
     read_commands,
@@ -49,6 +50,7 @@ from spry_sqla.reading import (
     due,
     load_of,
     out_of_order,
+    position_of,
     replayed,
     snapshot_of,
     target_named,
@@ -57,52 +59,6 @@ from spry_sqla.records import CommandRecord, EventRecord, MappingRecord, Vector
 from spry_sqla.replay import OutOfOrder, Replay, apply, decode_vector, encode_vector
 
 A = TypeVar("A")
-
-KEY_LENGTH = 255
-"""Characters of an idempotency key at most: what every database can index."""
-
-
-class Envelope(msgspec.Struct, frozen=True):
-    """A command, checked and encoded, on its way."""
-
-    command: Any
-    kind: Kind[Any]
-    content: str
-    target: Target
-    identifiers: str
-    key: str | None
-    metadata: str | None
-    received_at: str
-
-
-def seal(
-    context: Context[A],
-    command: Any,
-    idempotency_key: str | None = None,
-    metadata: Any = None,
-) -> Envelope:
-    """Check and encode a command before anything is sent.
-
-    Raises NotRegistered, UnusableValue, UnusableIdentifiers.
-    """
-    kind = context.domain.command(type(command))
-    text = _canonical(command)
-    if idempotency_key is not None:
-        _check_text("an idempotency key", idempotency_key)
-    if metadata is not None and (
-        not isinstance(metadata, Mapping) or not all(type(key) is str for key in metadata)
-    ):
-        raise UnusableValue("metadata must be a mapping of names (str) to values")
-    return Envelope(
-        command,
-        kind,
-        kind.codec.encode(command),
-        target_named(context.kind.name, text),
-        text,
-        idempotency_key,
-        context.domain.open_codec.encode(dict(metadata)) if metadata else None,
-        datetime.now(UTC).isoformat(" ", "microseconds"),
-    )
 
 
 def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list[Results[A]]]:
@@ -113,24 +69,32 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
     """
     waits = pauses(first=0.001, longest=0.25)
     doubtful: dict[str, list[Results[A]]] = {}
-    broken = 0
+    broken, contended = 0, False
+    remembered = _remembered(context, envelopes)
     for attempt in range(1, context.attempts + 1):
-        batch = yield from _loaded(context, envelopes)
+        batch = remembered or (yield from _loaded(context, envelopes))
+        sure, remembered = remembered is None, None
         if doubtful:
             # After the load: what is not there now was not in what was loaded either.
             there = yield from read_commands(ReadCommands(context.kind.name, tuple(doubtful)))
             for command in there:
                 return doubtful[command.id]
-        results = yield from batch.decide(envelopes)
+        results = yield from _decided(batch, envelopes, sure=sure)
+        if results is None:
+            continue
         writes = batch.writes()
         if writes is None:
+            batch.remember()
             return results
         answer = yield from append(writes)
         match answer:
             case Appended():
+                if not contended:  # else the next command would find it moved again
+                    batch.remember()
                 return results
             case Conflict():
-                if attempt < context.attempts:
+                contended = True
+                if sure and attempt < context.attempts:
                     yield next(waits)
             case Unavailable(error, nothing_stored):
                 if not nothing_stored:
@@ -151,6 +115,27 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
     )
 
 
+def _decided(
+    batch: "_Batch[A]", envelopes: Sequence[Envelope], *, sure: bool
+) -> Work[list[Results[A]] | None]:
+    """What commands decide; None where it does not hold.
+
+    What is remembered an append shows to hold, but neither an error nor a key whose command stores
+    nothing: that may have been used.
+    """
+    try:
+        results = yield from batch.decide(envelopes)
+    except Exception:
+        if sure or (yield from batch.holds(envelopes)):
+            raise
+        return None
+    shown = batch.commands and all(
+        result.events or envelope.key is None
+        for envelope, result in zip(envelopes, results, strict=True)
+    )
+    return results if sure or shown or (yield from batch.holds(envelopes)) else None
+
+
 class _Batch(Generic[A]):
     """The actors of some commands, loaded, and what deciding on them leads to."""
 
@@ -164,6 +149,34 @@ class _Batch(Generic[A]):
         self.commands: list[CommandRecord] = []
         self.events: list[EventRecord] = []
         self.mappings: list[MappingRecord] = []
+        self.relies_on: list[Position] = []
+
+    def rely_on(self, target: Target, replay: Replay[A]) -> None:
+        """Take an actor for what it was."""
+        self.owners[target.digest] = replay.actor_id
+        self.actors[replay.actor_id] = replay
+        self.relies_on.append(position_of(self.context, target, replay))
+
+    def holds(self, envelopes: Sequence[Envelope]) -> Work[bool]:
+        """Ask whether what was relied on is so, and the commands' keys are unused."""
+        keys = tuple({each.key: None for each in envelopes if each.key is not None})
+        return (yield from holds(Holds(self.context.kind.name, self.relies_on, keys)))
+
+    def remember(self) -> None:
+        """Keep the actors for the next commands, now that they are as is stored.
+
+        Those whose events are all of this origin: where others write, too, much can change.
+        """
+        for digest, of_actor in self.owners.items():
+            replay = self.actors[of_actor]
+            several = len(self.owners) > len(self.actors) and (
+                [*self.owners.values()].count(of_actor) > 1
+            )
+            if several or not replay.alone(self.context.origin):
+                continue
+            if self.given.get(of_actor) is replay.state:
+                replay.state = self.context.kind.codec.copy(replay.state)
+            self.context.cache.put(digest, replay)
 
     def decide(self, envelopes: Sequence[Envelope]) -> Work[list[Results[A]]]:
         """Let each command decide on what those before it have left; gather what to store."""
@@ -199,7 +212,16 @@ class _Batch(Generic[A]):
                     snapshot = snapshot_of(context, replay)
                     if snapshot is not None:
                         snapshots.append(snapshot)
-        return Append(context.kind.name, self.commands, self.events, self.mappings, (), snapshots)
+                        replay.snapshot, replay.snapshot_version = snapshot.id, replay.version
+        return Append(
+            context.kind.name,
+            self.commands,
+            self.events,
+            self.mappings,
+            (),
+            snapshots,
+            self.relies_on,
+        )
 
     def _decide(self, envelope: Envelope) -> Work[Results[A]]:
         context, codec = self.context, self.context.kind.codec
@@ -238,7 +260,7 @@ class _Batch(Generic[A]):
     ) -> Work[tuple[bytes, str] | IdentifiersTaken | None]:
         """The (digest, text) of identifiers that events have given to the actor anew, if any."""
         try:
-            text = _canonical(state)
+            text = canonical_of(state)
         except UnusableIdentifiers:
             if self._called(replay, original) is None:
                 return None
@@ -263,7 +285,7 @@ class _Batch(Generic[A]):
     def _called(self, replay: Replay[A], state: A) -> str | None:
         """What a state calls itself; the zero state need not be able to say."""
         try:
-            return _canonical(state)
+            return canonical_of(state)
         except UnusableIdentifiers:
             return None
         except Exception:
@@ -341,6 +363,30 @@ class _Batch(Generic[A]):
                 timestamp_of(command_id),
             )
         )
+
+
+def _remembered(context: Context[A], envelopes: Sequence[Envelope]) -> _Batch[A] | None:
+    """The actors of a batch where all are remembered, each by one of its identifiers.
+
+    None, too, where a command must not decide again.
+    """
+    if context.attempts == 1:
+        return None
+    taken: dict[Target, Replay[A]] = {}
+    for target in {envelope.target: None for envelope in envelopes}:
+        replay = context.cache.take(target.digest)
+        if replay is None:
+            break
+        taken[target] = replay
+    else:
+        batch = _Batch(context, {})
+        for target, replay in taken.items():
+            batch.rely_on(target, replay)
+        if taken and len(batch.actors) == len(taken):
+            return batch
+    for target, replay in taken.items():
+        context.cache.put(target.digest, replay)
+    return None
 
 
 def _loaded(context: Context[A], envelopes: Sequence[Envelope]) -> Work[_Batch[A]]:
@@ -424,17 +470,6 @@ def _gather(domain: Domain, command: Any, decision: Any) -> tuple[list[Any], lis
                 "return or yield events and exceptions (instances), or nothing"
             )
     return events, errors
-
-
-def _canonical(addressed: Any) -> str:
-    return canonical(addressed.identifiers())
-
-
-def _check_text(what: str, text: Any) -> None:
-    if type(text) is not str or not 0 < len(text) <= KEY_LENGTH:
-        raise UnusableValue(f"{what} must be text (str) of 1 to {KEY_LENGTH} characters")
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise UnusableValue(f"{what} holds a NUL or a lone surrogate, which cannot be kept")
 
 
 def _reused(envelope: Envelope) -> KeyReused:

@@ -186,8 +186,34 @@ class Resolve(msgspec.Struct, frozen=True, gc=False):
     target: Target
 
 
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """Where a decision took an actor to be that it did not load for itself.
+
+    Identifiers (their `digest` and the id that derives from them) reach the actor `actor_id`, whose
+    events are all of this origin, the newest of them `head`.
+    """
+
+    digest: bytes
+    native_id: str
+    origin: str
+    actor_id: str
+    head: str
+
+
+class Holds(msgspec.Struct, frozen=True, gc=False):
+    """Ask whether positions are so still, and keys unused by any origin. Answer: bool."""
+
+    actor: str
+    positions: Sequence[Position]
+    keys: Sequence[str] = ()
+
+
 class Append(msgspec.Struct, frozen=True, gc=False):
-    """Write all of it or nothing. Answer: `Appended`, or `Conflict` when another was first."""
+    """Write all of it or nothing. Answer: `Appended`, or `Conflict` when another was first.
+
+    Another was first, too, where it `relies_on` positions and any of them is none any more, or any
+    origin has used the idempotency key of one of its commands.
+    """
 
     actor: str
     commands: Sequence[CommandRecord] = ()
@@ -195,6 +221,13 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     mappings: Sequence[MappingRecord] = ()
     links: Sequence[LinkRecord] = ()
     snapshots: Sequence[SnapshotRecord] = ()
+    relies_on: Sequence[Position] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """The idempotency keys of its commands."""
+        keys = (command.idempotency_key for command in self.commands)
+        return [key for key in keys if key is not None]
 
 
 class Pause(msgspec.Struct, frozen=True, gc=False):
@@ -227,7 +260,7 @@ class Unavailable(msgspec.Struct, frozen=True, gc=False):
     nothing_stored: bool = False
 
 
-Read: TypeAlias = Load | ReadEvents | ReadHistory | ReadCommands | ReadActors | Resolve
+Read: TypeAlias = Load | ReadEvents | ReadHistory | ReadCommands | ReadActors | Resolve | Holds
 Operation: TypeAlias = Read | Append | Pause
 Work: TypeAlias = Generator[Operation, Any, T]
 """Logic without I/O: yields operations, receives their answers, returns a T."""
@@ -259,6 +292,12 @@ def _read(operation: Read) -> Work[Any]:
     answer = yield operation
     if isinstance(answer, Unavailable):
         raise answer.error
+    return answer
+
+
+def holds(operation: Holds) -> Work[bool]:
+    """Ask whether what is remembered is so still."""
+    answer: bool = yield from _read(operation)
     return answer
 
 

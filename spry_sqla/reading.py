@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+from spry_sqla.cache import Cache
 from spry_sqla.clock import Clock, ceiling_of, time_of, timestamp_of
 from spry_sqla.domain import ActorKind, Domain
 from spry_sqla.errors import StorageError, StorageFailure, StoredDataError, UnusableValue
@@ -20,8 +21,10 @@ from spry_sqla.operations import (
     NO_ID,
     Append,
     Emit,
+    Holds,
     Load,
     Loaded,
+    Position,
     ReadActors,
     ReadCommands,
     ReadEvents,
@@ -31,6 +34,7 @@ from spry_sqla.operations import (
     Target,
     Work,
     append,
+    holds,
     load,
     read_actors,
     read_commands,
@@ -58,7 +62,7 @@ class Context(Generic[A]):
     """What the logic knows besides what it is answered.
 
     `attempts` is how often a command decides at most; `max_clock_ahead`, in seconds, how far in
-    the future a stored id is believed.
+    the future a stored id is believed; `cache` has what commands have left.
     """
 
     domain: Domain
@@ -67,6 +71,7 @@ class Context(Generic[A]):
     clock: Clock
     attempts: int
     max_clock_ahead: float
+    cache: Cache[A]
 
 
 def fetch(
@@ -87,17 +92,37 @@ def fetch(
         version = min(version, LONGEST)
     until = None if at is None else ceiling_of(at)
     as_of = version is not None or until is not None
-    replay = yield from _fetched(context, target, context.kind.fingerprint, version, until)
+    remembered = None if as_of else (yield from _remembered(context, target))
+    replay = remembered or (
+        yield from _fetched(context, target, context.kind.fingerprint, version, until)
+    )
     meta = context.kind.meta
     if meta.snapshot_during_read and not as_of and due(replay):
         snapshot = snapshot_of(context, replay)
         if snapshot is not None:
             try:
                 yield from append(Append(context.kind.name, snapshots=(snapshot,)))
+                replay.snapshot, replay.snapshot_version = snapshot.id, replay.version
             except StorageFailure as error:
                 # A read-only replica can be read all the same.
                 _log.warning("stored no snapshot: %s", error)
+    if not as_of and replay.alone(context.origin):
+        context.cache.put(target.digest, replay.twin())
     return replay
+
+
+def _remembered(context: Context[A], target: Target) -> Work[Replay[A] | None]:
+    """What is remembered of an actor, where that is all that there is."""
+    replay = context.cache.take(target.digest)
+    if replay is None:
+        return None
+    position = position_of(context, target, replay)
+    return replay if (yield from holds(Holds(context.kind.name, (position,)))) else None
+
+
+def position_of(context: Context[A], target: Target, replay: Replay[A]) -> Position:
+    """Where an actor was, whom identifiers reached."""
+    return Position(*target, context.origin, replay.actor_id, replay.last)
 
 
 def _fetched(

@@ -7,6 +7,7 @@ and snapshot. Nothing here does I/O.
 """
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -149,6 +150,17 @@ class Replay(Generic[A]):
             return True
         seen = decode_vector(event.seen)
         return all(taken.get(origin, 0) >= sequence for origin, sequence in seen.items())
+
+    def alone(self, origin: str) -> bool:
+        """Whether all events that were read are of this origin, and in the state."""
+        return self.read.keys() == {origin} and self.taken == self.read
+
+    def twin(self) -> "Replay[A]":
+        """The same again, with nothing shared that changes."""
+        twin = copy(self)
+        twin.state = self.kind.codec.copy(self.state)
+        twin.taken, twin.read = dict(self.taken), dict(self.read)
+        return twin
 
     def seen_of_others(self, origin: str) -> str | None:
         """What an event of `origin` decided on this state has seen of the others, as JSON."""

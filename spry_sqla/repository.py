@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from spry_sqla.drivers import AsyncPerform, Perform, run, run_async, stream, stream_async
+from spry_sqla.envelope import Envelope, seal
 from spry_sqla.errors import UnusableIdentifiers, UnusableValue
-from spry_sqla.handling import Envelope, handle_many, seal
+from spry_sqla.handling import handle_many
 from spry_sqla.model import CommandLike, HistoryEntry, Identifiers, Results, Scalar
 from spry_sqla.reading import Context, actors, fetch, history
 

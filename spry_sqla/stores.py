@@ -18,10 +18,12 @@ from spry_sqla.operations import (
     EventPage,
     Head,
     HistoryPage,
+    Holds,
     Load,
     Loaded,
     Loading,
     Owner,
+    Position,
     Read,
     ReadActors,
     ReadCommands,
@@ -48,8 +50,9 @@ Row = TypeVar("Row", StoredEvent, EventRecord)
 class KeyTaken(Exception):
     """A unique key that a store was asked to keep is there already: another writer was first.
 
-    Raised by a store's `append` or `link`, or by the unit's `commit`. It needs no text, for it is
-    not shown: the unit is rolled back, and the command decides again or gets ConcurrencyError.
+    Raised by a store's `append` or `link`, or by the unit's `commit`; by an append, too, when an
+    actor is not where it relies on. It needs no text, for it is not shown: the unit is rolled back,
+    and the command decides again or gets ConcurrencyError.
     """
 
 
@@ -204,7 +207,14 @@ class Stores(Protocol):
 
 
 def append(stores: Stores, operation: Append) -> None:
-    """Write all of an append. Raises KeyTaken; the caller then undoes what was written.
+    """Write all of an append. Raises KeyTaken; the caller then undoes what was written."""
+    if operation.relies_on and not holds(stores, operation.relies_on, operation.keys):
+        raise KeyTaken
+    write(stores, operation)
+
+
+def write(stores: Stores, operation: Append) -> None:
+    """Write the rows of an append, whatever it relies on. Raises KeyTaken.
 
     No store is given an empty sequence.
     """
@@ -218,6 +228,22 @@ def append(stores: Stores, operation: Append) -> None:
         stores.maps.link(operation.links)
     if operation.snapshots:
         stores.snapshots.append(operation.snapshots)
+
+
+def holds(stores: Stores, positions: Sequence[Position], keys: Sequence[str]) -> bool:
+    """Whether actors are where they were taken to be, and keys are unused."""
+    return all(_holds(stores, position) for position in positions) and not (
+        keys and stores.commands.with_keys(keys)
+    )
+
+
+def _holds(stores: Stores, position: Position) -> bool:
+    native_id, origin = position.native_id, position.origin
+    owner = choose(stores.maps.owners(position.digest), native_id, origin)
+    if (owner.actor_id or native_id) != position.actor_id:
+        return False
+    head = stores.events.head(position.actor_id, origin)
+    return head.alone and head.id == position.head
 
 
 def read(stores: Stores, operation: Read) -> Any:
@@ -239,6 +265,8 @@ def read(stores: Stores, operation: Read) -> Any:
         case ReadActors(_, position, until, limit):
             end = stores.maps.last() if until is None else until
             return ActorPage(stores.maps.page(position, end, limit), end)
+        case Holds(_, positions, keys):
+            return holds(stores, positions, keys)
         case Resolve(_, origin, target):
             return choose(stores.maps.owners(target.digest), target.native_id, origin)
 

@@ -28,7 +28,7 @@ class Joined(Plain):
     def __init__(
         self, domain: Domain, settings: Settings, answer: Callable[[Read | Append], Any]
     ) -> None:
-        super().__init__(domain, {**settings, "attempts": 1}, answer)
+        super().__init__(domain, {**settings, "attempts": 1, "cache_size": 0}, answer)
 
 
 class JoinedAsync(Awaited):
@@ -37,7 +37,7 @@ class JoinedAsync(Awaited):
     def __init__(
         self, domain: Domain, settings: Settings, answer: Callable[[Read | Append], Awaitable[Any]]
     ) -> None:
-        super().__init__(domain, {**settings, "attempts": 1}, answer)
+        super().__init__(domain, {**settings, "attempts": 1, "cache_size": 0}, answer)
 
 
 class Transaction:

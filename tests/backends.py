@@ -39,6 +39,10 @@ class Backend:
         """How many rows an actor's table has: `commands`, `events`, `id_map` or `snapshots`."""
         return self._kept.count(actor, part)
 
+    def empty(self, domain: spry.Domain) -> bool:
+        """Empty the tables under the storages that are open; False where nobody could."""
+        return isinstance(self._kept, OnDatabase) and self._kept.empty(domain)
+
     def stop(self) -> None:
         """Let go of everything."""
         self._close()

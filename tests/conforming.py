@@ -166,8 +166,18 @@ class OnDatabase(ABC):
             opened[key] = self._made_on(domain, origin=origin, **settings)
         # A copy's statements are compiled already, and its tables checked.
         if self._of_thread.engine is None or not is_new:
-            return copy.copy(opened[key])
+            again = copy.copy(opened[key])
+            again._caches = {}
+            return again
         return _checked(opened[key])
+
+    def empty(self, domain: spry.Domain) -> bool:
+        """Empty the tables of a domain under its storages; False where they are out of reach."""
+        if self._of_thread.engine is not None:
+            return False
+        self.reset()
+        self.tables(domain)
+        return True
 
     def _made_on(self, domain: spry.Domain, **settings: Any) -> Any:
         if self._world == "plain":

@@ -107,6 +107,7 @@ def put_snapshot(
         timestamp_of(snapshot_id),
     )
     store.perform(Append(kind.name, snapshots=(record,)))
+    store.forget()  # else nothing would look at it
 
 
 def stored_id(store: Face, actor: type[Any], **identifiers: spry.Scalar) -> str:

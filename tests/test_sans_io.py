@@ -7,8 +7,11 @@ from typing import Any, ClassVar
 import msgspec
 
 import spry_sqla as spry
+from spry_sqla.cache import Cache
 from spry_sqla.clock import Clock
-from spry_sqla.handling import handle_many, seal
+from spry_sqla.domain import ActorKind
+from spry_sqla.envelope import seal
+from spry_sqla.handling import handle_many
 from spry_sqla.operations import (
     RECONNECTS,
     ActorPage,
@@ -378,8 +381,10 @@ def test_actors_are_emitted_page_by_page_until_there_are_none() -> None:
 DOMAIN = spry.Domain(*player.TYPES, Toast)
 
 
-def context(attempts: int = 50, clock: Clock | None = None) -> Context[Player]:
-    return Context(DOMAIN, DOMAIN.actor(Player), "main", clock or Clock(), attempts, 60.0)
+def context(attempts: int = 50, clock: Clock | None = None, remembers: int = 0) -> Context[Player]:
+    kind: ActorKind[Player] = DOMAIN.actor(Player)
+    cache: Cache[Player] = Cache(remembers)
+    return Context(DOMAIN, kind, "main", clock or Clock(), attempts, 60.0, cache)
 
 
 def work_of(
@@ -387,8 +392,9 @@ def work_of(
     keys: Sequence[str] | None = None,
     attempts: int = 50,
     clock: Clock | None = None,
+    by: Context[Player] | None = None,
 ) -> Any:
-    of_player = context(attempts, clock)
+    of_player = by or context(attempts, clock)
     by_command: Sequence[str | None] = keys or [None] * len(commands)
     envelopes = [
         seal(of_player, command, key) for command, key in zip(commands, by_command, strict=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import spry_sqla as spry
-from spry_sqla.adapters import Append, Read, composed, observe, perform, perform_async
+from spry_sqla.adapters import Append, Read, composed, forget, observe, perform, perform_async
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -82,6 +82,10 @@ class Face(Protocol):
         """The same data, with operations composed from the four stores."""
         ...
 
+    def forget(self) -> None:
+        """Let the next commands load."""
+        ...
+
     def observed(self, see: Callable[[Read | Append, Any], object]) -> "Face":
         """The same data; each operation and its answer are told."""
         ...
@@ -110,6 +114,9 @@ class PlainFace:
 
     def composed(self) -> "PlainFace":
         return PlainFace(composed(self.storage))
+
+    def forget(self) -> None:
+        forget(self.storage)
 
     def observed(self, see: Callable[[Read | Append, Any], object]) -> "PlainFace":
         return PlainFace(observe(self.storage, see))
@@ -146,6 +153,9 @@ class AwaitedFace:
 
     def composed(self) -> "AwaitedFace":
         return AwaitedFace(composed(self.storage), self.runner)
+
+    def forget(self) -> None:
+        forget(self.storage)
 
     def observed(self, see: Callable[[Read | Append, Any], object]) -> "AwaitedFace":
         return AwaitedFace(observe(self.storage, see), self.runner)

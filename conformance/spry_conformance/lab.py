@@ -77,6 +77,7 @@ class Lab:
         self.runner = asyncio.Runner()
         self._opened: list[Face] = []
         self._of_origin: dict[str, Face] = {}
+        self._done = count()
 
     def __enter__(self) -> Self:
         self.adapter.reset()
@@ -93,6 +94,7 @@ class Lab:
     def open(self, origin: str = MAIN, of: spry.Domain | None = None) -> Face:
         """One more storage on the data, closed with the lab."""
         made = face(self.adapter.open(of or self.domain, origin), self.runner)
+        made.forget()  # an adapter may open one storage again and again
         self._opened.append(made)
         return made
 
@@ -121,8 +123,13 @@ class Lab:
     # Steps ---------------------------------------------------------------------------------------
 
     def do(self, step: Handle | HandleMany | Fetch, at: Face | None = None) -> Any:
-        """Do one step and answer with what it answers; what it raises is raised."""
+        """Do one step and answer with what it answers; what it raises is raised.
+
+        Of commands, every other one decides on what the storage remembers.
+        """
         storage = at or self.storage(step.origin)
+        if next(self._done) % 2 == 0:
+            storage.forget()
         match step:
             case Handle(command, key, metadata):
                 repository = storage.repository(actor_of(command))

@@ -24,6 +24,7 @@ from spry_sqla.operations import (
     Append,
     Appended,
     Conflict,
+    Holds,
     Load,
     Read,
     Unavailable,
@@ -44,7 +45,18 @@ _UNUSABLE_DRIVERS = {
 }
 """Driver → why the conformance kit fails on it, and what to use."""
 _FLAVORS: dict[str, ModuleType] = {"postgresql": postgresql, "sqlite": sqlite}
-_LOADS = {"postgresql": fused_postgresql.load, "sqlite": fused_sqlite.load}
+_FUSED: dict[str, dict[type, Any]] = {
+    "postgresql": {
+        Load: fused_postgresql.load,
+        Holds: fused_postgresql.holds,
+        Append: fused_postgresql.append,
+    },
+    "sqlite": {Load: fused_sqlite.load, Holds: fused_sqlite.holds, Append: fused_sqlite.append},
+}
+
+
+def _append(cursor: Any, of_actor: Statements, operation: Append) -> None:
+    append(SqlStores(cursor, of_actor), operation)
 
 
 class SqlAdapter:
@@ -77,8 +89,9 @@ class SqlAdapter:
         self._schemas = schemas
         self._format = domain.shared.format
         self._flavor: Any = flavor
-        self._load = None if composed else _LOADS[dialect.name]
-        self._append_fused = flavor is postgresql and not composed
+        self._fused = {} if composed else _FUSED[dialect.name]
+        self._append_rows = self._fused.get(Append, _append)
+        self._in_one_statement = flavor is postgresql and not composed
         self._statements = {
             kind.name: Statements(kind.tables, domain.shared, dialect, self._flavor, schemas)
             for kind in domain.actors
@@ -131,10 +144,7 @@ class SqlAdapter:
                     answer = self._answer(connection, of_actor, operation)
                 else:
                     answer = Appended()
-                    if self._append_fused:
-                        fused_postgresql.append(cursor, of_actor, operation)
-                    else:
-                        append(SqlStores(cursor, of_actor), operation)
+                    self._append_rows(cursor, of_actor, operation)
                 cursor.execute("RELEASE SAVEPOINT spry_sqla")
             except BaseException as error:
                 # Where this fails, too, the transaction is lost, and that is seen below.
@@ -252,24 +262,25 @@ class SqlAdapter:
     ) -> Any:
         cursor = connection.cursor()
         try:
-            if self._load is not None and type(operation) is Load:
-                return self._load(cursor, of_actor, operation)
+            fused = self._fused.get(type(operation))
+            if fused is not None:
+                return fused(cursor, of_actor, operation)
             return read(SqlStores(cursor, of_actor), operation)
         finally:
             cursor.close()
 
     def _append(self, connection: PoolProxiedConnection, operation: Append) -> Appended:
         of_actor = self._statements[operation.actor]
-        if self._append_fused:
+        if self._in_one_statement:
             with self._flavor.reading(connection):
                 cursor = connection.cursor()
                 try:
-                    fused_postgresql.append(cursor, of_actor, operation)
+                    self._append_rows(cursor, of_actor, operation)
                 finally:
                     cursor.close()
         else:
             self._flavor.write(
-                connection, lambda cursor: append(SqlStores(cursor, of_actor), operation)
+                connection, lambda cursor: self._append_rows(cursor, of_actor, operation)
             )
         return Appended()
 

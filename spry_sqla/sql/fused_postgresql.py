@@ -19,7 +19,17 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from spry_sqla.operations import Append, Load, Loaded, Loading, Owner, Run, StoredSnapshot
+from spry_sqla.operations import (
+    Append,
+    Holds,
+    Load,
+    Loaded,
+    Loading,
+    Owner,
+    Position,
+    Run,
+    StoredSnapshot,
+)
 from spry_sqla.records import StoredEvent
 from spry_sqla.schema import ActorTables
 from spry_sqla.schema.tables import JsonText, UtcDateTime
@@ -33,7 +43,7 @@ from spry_sqla.sql.statements import (
     stored_event,
     usable_snapshots,
 )
-from spry_sqla.stores import merge, vector_of
+from spry_sqla.stores import KeyTaken, merge, vector_of
 
 KEY = -1
 """What rows about idempotency keys have in the place of a target's number."""
@@ -97,26 +107,9 @@ def runs(
     Where those events are a run, the first row has a `_Header` as a JSON array: one value, for each
     column costs for each row.
     """
-    events, head = tables.events.alias("e"), tables.events.alias("h")
     origin = sa.bindparam("origin", type_=sa.Text())
     actor = _actors(tables, single=single)
-    # The ends of the stream by origin: where both are of this one, all is.
-    first = (
-        sa.select(events.c.origin)
-        .where(events.c.actor_id == actor.c.actor_id)
-        .order_by(events.c.origin)
-        .limit(_ONE)
-        .correlate(actor)
-        .scalar_subquery()
-    )
-    others = sa.or_(head.c.origin != origin, first != origin)
-    newest = (
-        sa.select(head.c.id, head.c.sequence, others.label("others"))
-        .where(head.c.actor_id == actor.c.actor_id)
-        .order_by(head.c.origin.desc(), head.c.sequence.desc())
-        .limit(_ONE)
-        .lateral("newest")
-    )
+    newest = _newest(tables, actor)
     found: Any = actor.outerjoin(newest, sa.true())
     header: list[Any] = [actor.c.mapping, actor.c.owner, actor.c.claimed, *newest.c]
     covered: sa.ColumnElement[Any] = sa.literal_column("0")
@@ -322,8 +315,34 @@ def _cut(events: list[StoredEvent], limit: int) -> tuple[list[StoredEvent], bool
 # Parts of both ----------------------------------------------------------------------------------
 
 
-def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
-    """Whom each target reaches: its mapping, and else its native id."""
+def _newest(tables: ActorTables, actor: sa.CTE) -> sa.FromClause:
+    """The newest event of an actor in the last origin, and whether there are `others`."""
+    events, head = tables.events.alias("e"), tables.events.alias("h")
+    origin = sa.bindparam("origin", type_=sa.Text())
+    # The ends of the stream by origin: where both are of this one, all is.
+    first = (
+        sa.select(events.c.origin)
+        .where(events.c.actor_id == actor.c.actor_id)
+        .order_by(events.c.origin)
+        .limit(_ONE)
+        .correlate(actor)
+        .scalar_subquery()
+    )
+    others = sa.or_(head.c.origin != origin, first != origin)
+    return (
+        sa.select(head.c.id, head.c.sequence, others.label("others"))
+        .where(head.c.actor_id == actor.c.actor_id)
+        .order_by(head.c.origin.desc(), head.c.sequence.desc())
+        .limit(_ONE)
+        .lateral("newest")
+    )
+
+
+def _actors(tables: ActorTables, *, single: bool, more: Sequence[str] = ()) -> sa.CTE:
+    """Whom each target reaches: its mapping, and else its native id.
+
+    `more` are ids that come with the targets.
+    """
     mapping, claim = tables.id_map.alias("m"), tables.id_map.alias("claim")
     target: sa.FromClause
     if single:
@@ -331,11 +350,15 @@ def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
         target = sa.select(
             sa.literal_column("0").label("n"),
             sa.bindparam("digest", type_=sa.LargeBinary()).label("digest"),
-            sa.bindparam("native_id", type_=sa.Uuid(as_uuid=False)).label("native_id"),
+            *(
+                sa.bindparam(name, type_=sa.Uuid(as_uuid=False)).label(name)
+                for name in ("native_id", *more)
+            ),
         ).subquery("target")
         digest: Any = target.c.digest
     else:
         columns: dict[str, Any] = {"n": sa.Integer(), "digest": sa.Text(), "native_id": sa.Uuid()}
+        columns.update(dict.fromkeys(more, sa.Uuid()))
         target = _recordset("targets", [sa.column(name, type_) for name, type_ in columns.items()])
         digest = sa.func.decode(target.c.digest, sa.literal_column("'base64'"))
     owner = (
@@ -357,6 +380,7 @@ def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
             owner.c.actor_id.label("owner"),
             sa.func.coalesce(owner.c.actor_id, target.c.native_id).label("actor_id"),
             sa.cast(claimed, sa.Integer()).label("claimed"),
+            *(target.c[name] for name in more),
         )
         .select_from(target.outerjoin(owner, sa.true()))
         .cte("actor")
@@ -399,27 +423,85 @@ def _row(n: Any, kind: int, number: Any, small: Any, *given: Any) -> sa.Select[A
 
 
 def append(cursor: Any, of_actor: Statements, operation: Append) -> None:
-    """Write all of an append."""
+    """Write all of an append. Raises KeyTaken where an actor is not where it relies on."""
     rows = {part: records for part in _PARTS if (records := getattr(operation, part))}
     parts = tuple(rows)
-    statement = of_actor.special(("append", parts), lambda: appending(of_actor.tables, parts))
-    cursor.execute(
-        statement.text,
-        statement.parameters({part: json_text(records) for part, records in rows.items()}),
+    positions = operation.relies_on
+    few, keys = min(len(positions), 2), operation.keys if positions else []
+    statement = of_actor.special(
+        ("append", parts, few, bool(keys)),
+        lambda: appending(of_actor.tables, parts, positions=few, keys=bool(keys)),
     )
+    values: dict[str, Any] = {part: json_text(records) for part, records in rows.items()}
+    if positions:
+        values.update(_sent_positions(positions, keys))
+    cursor.execute(statement.text, statement.parameters(values))
+    if positions and cursor.fetchone() is not None:
+        raise KeyTaken
 
 
-def appending(tables: ActorTables, parts: tuple[str, ...]) -> sa.ClauseElement:
-    """All rows of an append, in one statement with a data-modifying CTE for each table."""
-    query: sa.Select[Any] = sa.select(sa.literal_column("1"))
+def holds(cursor: Any, of_actor: Statements, operation: Holds) -> bool:
+    """Answer whether positions hold, by an append of nothing that relies on them."""
+    few, keys = min(len(operation.positions), 2), operation.keys
+    statement = of_actor.special(
+        ("append", (), few, bool(keys)),
+        lambda: appending(of_actor.tables, (), positions=few, keys=bool(keys)),
+    )
+    values = _sent_positions(operation.positions, keys)
+    cursor.execute(statement.text, statement.parameters(values))
+    return cursor.fetchone() is None
+
+
+def _sent_positions(positions: Sequence[Position], keys: Sequence[str]) -> dict[str, Any]:
+    sent: list[dict[str, Any]] = [
+        {
+            "n": n,
+            "digest": each.digest,
+            "native_id": each.native_id,
+            "expected": each.actor_id,
+            "head": each.head,
+        }
+        for n, each in enumerate(positions)
+    ]
+    values: dict[str, Any] = {"origin": positions[0].origin}
+    values.update(sent[0] if len(sent) == 1 else {"targets": json_text(sent)})
+    if keys:
+        values["keys"] = json_text(keys)
+    return values
+
+
+def appending(
+    tables: ActorTables, parts: tuple[str, ...], *, positions: int = 0, keys: bool = False
+) -> sa.ClauseElement:
+    """All rows of an append, in one statement with a data-modifying CTE for each table.
+
+    It relies on no position, one, or several (2), and where it has `keys` on their being unused:
+    where that is not so, nothing is written, and there is a row.
+    """
+    query: sa.Select[Any] = sa.select(_ONE)
+    moved: sa.CTE | None = None
+    if positions:
+        actor = _actors(tables, single=positions == 1, more=("expected", "head"))
+        newest = _newest(tables, actor)
+        holds = sa.and_(
+            actor.c.actor_id == actor.c.expected, newest.c.id == actor.c.head, ~newest.c.others
+        )
+        elsewhere = (
+            sa.select(_ONE)
+            .select_from(actor.outerjoin(newest, sa.true()))
+            .where(holds.is_not(sa.true()))
+        )
+        used = [sa.select(_ONE).select_from(_used_keys(tables))] if keys else []
+        moved = sa.union_all(elsewhere, *used).cte("moved")
+        query = sa.select(_ONE).select_from(moved).limit(_ONE)
     for part in parts:
         table = tables.id_map if part == "mappings" else getattr(tables, part)
         columns = [column for column in table.columns if column.name != "transaction"]
         rows = _recordset(part, [sa.column(c.name, _sent(c)) for c in columns])
-        insert = sa.insert(table).from_select(
-            [column.name for column in columns],
-            sa.select(*(_received(rows.c[column.name], column) for column in columns)),
-        )
+        wanted = sa.select(*(_received(rows.c[column.name], column) for column in columns))
+        if moved is not None:
+            wanted = wanted.where(~sa.exists(sa.select(_ONE).select_from(moved)))
+        insert = sa.insert(table).from_select([column.name for column in columns], wanted)
         query = query.add_cte(insert.cte(f"new_{part}"))
     return query
 

@@ -4,17 +4,30 @@ There is no round trip to save, but each statement costs its calls: with two ins
 takes two thirds of the time (measured). What is not of one origin is asked of the four stores.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from spry_sqla.operations import Load, Loaded, Loading, Owner, Run, StoredSnapshot, Target
+from spry_sqla.operations import (
+    Append,
+    Holds,
+    Load,
+    Loaded,
+    Loading,
+    Owner,
+    Position,
+    Run,
+    StoredSnapshot,
+    Target,
+)
 from spry_sqla.schema import ActorTables
 from spry_sqla.sql import sqlite, statements
 from spry_sqla.sql.statements import Statements, usable_snapshots
 from spry_sqla.sql.stores import SqlStores
+from spry_sqla.stores import KeyTaken, read, vector_of, write
+from spry_sqla.stores import holds as holds_in
 from spry_sqla.stores import load as load_from
-from spry_sqla.stores import read, vector_of
 
 _ONE: sa.ColumnElement[int] = sa.literal_column("1")
 
@@ -78,7 +91,39 @@ def _load_run(cursor: Any, of_actor: Statements, operation: Load, target: Target
     return Loaded(owner, stored, [], False, Run(operation.origin, head, events))
 
 
-def reached(tables: ActorTables, *, snapshots: bool) -> sa.ClauseElement:
+def holds(cursor: Any, of_actor: Statements, operation: Holds) -> bool:
+    """Answer whether positions hold as the four stores would."""
+    return _hold(cursor, of_actor, operation.positions, operation.keys)
+
+
+def append(cursor: Any, of_actor: Statements, operation: Append) -> None:
+    """Write all of an append. Raises KeyTaken."""
+    positions = operation.relies_on
+    if positions and not _hold(cursor, of_actor, positions, operation.keys):
+        raise KeyTaken
+    write(SqlStores(cursor, of_actor), operation)
+
+
+def _hold(
+    cursor: Any, of_actor: Statements, positions: Sequence[Position], keys: Sequence[str]
+) -> bool:
+    stores = SqlStores(cursor, of_actor)
+    statement = of_actor.special((reached, False), lambda: reached(of_actor.tables))
+    for position in positions:
+        values = {"digest": position.digest, "native_id": position.native_id}
+        cursor.execute(statement.text, statement.parameters(values))
+        rows = cursor.fetchall()
+        if len(rows) > 1:  # by several names in several origins: which of them decides?
+            return holds_in(stores, positions, keys)
+        ((_, owner_id, _, head, _, last, first),) = rows
+        if (owner_id or position.native_id) != position.actor_id or head != position.head:
+            return False
+        if not first == last == position.origin:
+            return False
+    return not (keys and stores.commands.with_keys(keys))
+
+
+def reached(tables: ActorTables, *, snapshots: bool = False) -> sa.ClauseElement:
     """Per mapping of a digest, or once where there is none: whom it reaches, and its newest rows.
 
     (mapping, owner, origin of the mapping), (id, sequence, origin) of the newest event in the last

@@ -65,6 +65,21 @@ def test_or_none(storage: spry.Storage) -> None:
     assert counters.handle(Add("b", 3), idempotency_key="k").unwrap().total == 3
 
 
+def test_a_storage_that_remembers_sees_what_a_transaction_has_stored(
+    storage: spry.Storage,
+) -> None:
+    counters = storage.repository(Counter)
+    for number in range(1, 4):
+        counters.handle(Add("c"))
+        with storage.transaction() as transaction:
+            transaction.repository(Counter).handle(Add("c"))
+        assert counters.handle(Add("c")).modified.total == 3 * number
+    with pytest.raises(Oops), storage.transaction() as transaction:
+        transaction.repository(Counter).handle(Add("c"))
+        raise Oops
+    assert counters.fetch(name="c").total == 9
+
+
 def test_a_decorated_function_runs_again_as_a_whole(storage: spry.Storage) -> None:
     """Money moves between two counters by several threads: nothing is lost, nothing doubled."""
     runs = []

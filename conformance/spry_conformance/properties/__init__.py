@@ -12,6 +12,7 @@ from spry_conformance.properties import (  # noqa: F401  isort: skip
     durability,
     idempotency,
     identity,
+    relying,
     replay,
     replicas,
     scale,

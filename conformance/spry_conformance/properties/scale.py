@@ -97,6 +97,7 @@ ACTIONS: dict[str, Action] = {
     "handle with a key": lambda at, owner: at.repository(Account).handle(
         Deposit(owner, (6,)), idempotency_key=f"of {owner}"
     ),
+    "handle again": lambda at, owner: at.repository(Account).handle(Deposit(owner, (7,))),
     "fetch": lambda at, owner: at.repository(Account).fetch(owner=owner),
     "fetch as of a version": lambda at, owner: at.repository(Account).fetch(owner=owner, version=1),
     "exists": lambda at, owner: at.repository(Account).exists(owner=owner),
@@ -119,6 +120,8 @@ def costs_of(lab: Lab, owner: str, deposits: list[tuple[int, ...]]) -> dict[str,
     work = lab.adapter.work if "measured" in lab.adapter.capabilities else None
     costs = {}
     for action, do in ACTIONS.items():
+        if action != "handle again":
+            at.forget()
         told.clear()
         begun = 0 if work is None else work(at.storage)
         do(watched, owner)

@@ -261,6 +261,7 @@ def unreadable_snapshots_are_passed_over(lab: Lab, steps: tuple[Any, ...]) -> No
         for owner, of_owner in marks.items():
             who = account(owner)
             length = len(entries_of(at, who))
+            at.forget()  # so that the snapshots are looked at
             with logged() as warnings:
                 found = fetched(at, who)
             expect(found, text_of(at, marked_at(at, who, of_owner, length)), f"the state of {who}")

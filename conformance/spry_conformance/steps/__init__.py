@@ -16,6 +16,7 @@ from spry_conformance.steps.replay import (
 )
 from spry_conformance.steps.transactions import (
     Cancelled,
+    Claim,
     InTransaction,
     Overtaken,
     OwnCommand,
@@ -55,6 +56,7 @@ Step = (
     | Crowd
     | Long
     | FreshProcess
+    | Claim
     | Overtaken
     | Put
     | InTransaction
@@ -71,6 +73,7 @@ __all__ = [
     "AtOnce",
     "ByHand",
     "Cancelled",
+    "Claim",
     "Crash",
     "Crowd",
     "Dawdle",

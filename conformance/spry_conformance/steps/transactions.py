@@ -6,6 +6,16 @@ from spry_conformance.steps.common import MAIN, Fetch, Handle, HandleMany, by
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A mapping arrives: another origin had given a name to the account whose own it is."""
+
+    owner: str
+
+    def __str__(self) -> str:
+        return f"it arrives that owner={self.owner!r} is the account of that name"
+
+
+@dataclass(frozen=True)
 class Overtaken:
     """While a command decides, which hesitates, another storage handles one.
 

@@ -6,6 +6,7 @@ from mutants import (  # noqa: F401
     of_durability,
     of_idempotency,
     of_identity,
+    of_relying,
     of_replay,
     of_replicas,
     of_scale,

@@ -1,0 +1,136 @@
+"""Appends of decisions that needed no load: they rely on where actors are."""
+
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from spry_conformance.appending import rows_of
+from spry_conformance.domain import Account, Deposit
+from spry_conformance.faces import Face
+from spry_conformance.lab import Lab, expect, outcome_of
+from spry_conformance.ledger import expect_unchanged, read_ledger
+from spry_conformance.planted import mapping_record
+from spry_conformance.properties.registry import promise
+from spry_conformance.steps import MAIN, Claim, Handle, Put
+from spry_conformance.strategies import histories
+from spry_sqla.adapters import (
+    Append,
+    Appended,
+    Conflict,
+    Holds,
+    Load,
+    Loading,
+    Owner,
+    Position,
+    ReadHistory,
+    Resolve,
+    target_of,
+)
+
+OWNERS = ("Ada", "Bob", "Zed")
+
+names = st.sampled_from(["Ada", "Ada", "Bob"])
+claims = st.builds(Claim, st.sampled_from(["Zed", "Zed", "Ada"]))
+deposits = st.builds(Handle, st.builds(Deposit, names, st.sampled_from([(1,), (1, 2)])))
+puts = st.builds(
+    Put,
+    names,
+    st.sampled_from([MAIN, "east"]),
+    st.sampled_from([1, 2]),
+    key=st.none() | st.just("k1"),
+    mapped=st.none() | st.none() | st.sampled_from(["Bob", "Zed"]),
+)
+
+
+RELIED = (("Ada",), ("Zed",), ("Ada", "Bob"), ("Bob", "Ada"))
+
+
+class Place(NamedTuple):
+    """Where an actor is: whom its identifiers reach, the origins of its events, and their ids."""
+
+    actor_id: str
+    origins: set[str]
+    ids: list[str]
+
+
+@promise(
+    "P53",
+    "what-is-relied-on-is-so",
+    "An append that relies on where actors were is stored when each of them is there still and its "
+    "keys are unused, and else nothing of it: whichever origin has moved an actor or used a key.",
+    steps=st.one_of(
+        st.tuples(deposits, deposits, puts),
+        st.tuples(*(deposits, st.just(Put("Ada", mapped="Zed")), deposits | puts, claims)),
+        st.tuples(deposits, st.sampled_from([Put(name, "east", key="k1") for name in OWNERS])),
+        histories(deposits, puts, claims, most=6),
+    ),
+    tries=12,
+)
+def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
+    storage, replicas = lab.storage(), "replicas" in lab.adapter.capabilities
+    for step in steps:
+        before = _places(storage)
+        match step:
+            case Handle():
+                outcome_of(lab.do, step)
+            case Claim(owner):
+                if replicas:
+                    _claim(storage, owner)
+            case Put(origin=origin):
+                rows = rows_of(storage, step) if origin == MAIN or replicas else None
+                if rows is not None:
+                    storage.perform(rows)
+        for side in (storage, storage.composed()):
+            for relied in RELIED:
+                _rely(side, before, relied, step)
+            before = _places(storage)
+
+
+def _claim(storage: Face, owner: str) -> None:
+    target = target_of(storage.domain, Account, {"owner": owner})
+    mapping = mapping_record(target.digest, f'{{"owner":"{owner}"}}', target.native_id)
+    mapping = replace(mapping, origin="east")
+    storage.perform(Append(storage.domain.actor(Account).name, mappings=[mapping]))
+
+
+def _rely(storage: Face, before: dict[str, Place], relied: tuple[str, ...], step: Any) -> None:
+    """An append that relies on where some were before a step, with the key that the step has."""
+    now, key = _places(storage), getattr(step, "key", None)
+    positions = [_position(storage, owner, before[owner]) for owner in relied]
+    rows = rows_of(storage, Put("Zed", key=key))
+    assert rows is not None
+    rows = replace(rows, relies_on=positions)
+    keys = () if key is None else (key,)
+    used: Loading = storage.perform(Load(rows.actor, MAIN, (), None, keys))
+    holds = not used.previous and all(
+        now[owner].actor_id == before[owner].actor_id
+        and now[owner].origins == {MAIN}
+        and now[owner].ids[-1:] == before[owner].ids[-1:]
+        for owner in relied
+    )
+    asked = Holds(rows.actor, positions, keys)
+    expect(storage.perform(asked), holds, f"whether {' and '.join(relied)} are as before {step}")
+    told = f"the answer to an append that relies on {' and '.join(relied)}, as before {step}"
+    ledger = read_ledger(storage, OWNERS, [rows])
+    expect(storage.perform(rows), Appended() if holds else Conflict(), told)
+    if not holds:
+        expect_unchanged(ledger, read_ledger(storage, OWNERS, [rows]), f"after {told}")
+
+
+def _position(storage: Face, owner: str, place: Place) -> Position:
+    target = target_of(storage.domain, Account, {"owner": owner})
+    head = place.ids[-1] if place.ids else target.native_id
+    return Position(target.digest, target.native_id, MAIN, place.actor_id, head)
+
+
+def _places(storage: Face) -> dict[str, Place]:
+    name, places = storage.domain.actor(Account).name, {}
+    for owner in OWNERS:
+        target = target_of(storage.domain, Account, {"owner": owner})
+        reached: Owner = storage.perform(Resolve(name, MAIN, target))
+        actor_id = reached.actor_id or target.native_id
+        events = storage.perform(ReadHistory(name, actor_id, {})).events
+        ids = [event.id for event in events]
+        places[owner] = Place(actor_id, {event.origin for event in events}, ids)
+    return places
