@@ -7,6 +7,7 @@ command's id tells whether it was stored. Nothing but the application's `handle`
 once.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -153,6 +154,7 @@ class _Batch(Generic[A]):
 
     def rely_on(self, target: Target, replay: Replay[A]) -> None:
         """Take an actor for what it was."""
+        replay.last_command = ""  # it was one of another batch
         self.owners[target.digest] = replay.actor_id
         self.actors[replay.actor_id] = replay
         self.relies_on.append(position_of(self.context, target, replay))
@@ -167,12 +169,11 @@ class _Batch(Generic[A]):
 
         Those whose events are all of this origin: where others write, too, much can change.
         """
+        names = Counter(self.owners.values())
         for digest, of_actor in self.owners.items():
             replay = self.actors[of_actor]
-            several = len(self.owners) > len(self.actors) and (
-                [*self.owners.values()].count(of_actor) > 1
-            )
-            if several or not replay.alone(self.context.origin):
+            # By several names there would be several memories, and all but one outdated.
+            if names[of_actor] > 1 or not replay.alone(self.context.origin):
                 continue
             if self.given.get(of_actor) is replay.state:
                 replay.state = self.context.kind.codec.copy(replay.state)

@@ -9,10 +9,10 @@ from spry_sqla.schema.inspection import (
     stored_format,
 )
 from spry_sqla.schema.names import LIMIT, Mark, shortened, snake_case, table_name
+from spry_sqla.schema.placing import FORMAT, FORMAT_TABLE
 from spry_sqla.schema.renaming import move
 from spry_sqla.schema.script import script
 from spry_sqla.schema.tables import (
-    FORMAT,
     ActorTables,
     JsonText,
     SharedTables,
@@ -24,7 +24,6 @@ from spry_sqla.schema.tables import (
     shared_tables,
 )
 from spry_sqla.schema.triggers import (
-    FORMAT_TABLE,
     guard,
     made_on,
     statements_after,

@@ -10,19 +10,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from spry_sqla.errors import TablesOutdated
-from spry_sqla.schema import triggers
+from spry_sqla.schema import on_postgresql, on_sqlite, triggers
 from spry_sqla.schema.names import shared_name
-from spry_sqla.schema.triggers import (
+from spry_sqla.schema.on_postgresql import REFUSE_FUNCTION, TRANSACTION_FUNCTION
+from spry_sqla.schema.placing import (
     EPOCHS_TABLE,
     FORMAT,
     FORMAT_TABLE,
-    POSTGRESQL_GUARDS,
-    REFUSE_FUNCTION,
-    TRANSACTION_FUNCTION,
     mark_of,
     path_of,
     placed,
-    sqlite_guards,
 )
 
 _log = logging.getLogger("spry_sqla")
@@ -63,7 +60,7 @@ def guarded(connection: sa.Connection, schema: str | None, table: str) -> bool:
         texts = _sqlite_triggers(connection, schema, table).values()
         return any("is append-only: UPDATE is refused" in text for text in texts)
     there = _postgresql_triggers(connection, path_of(schema, table))
-    return any(name in there for name in POSTGRESQL_GUARDS)
+    return any(name in there for name in on_postgresql.GUARDS)
 
 
 def guards_differ(table: sa.Table, connection: sa.Connection) -> bool:
@@ -80,7 +77,7 @@ def _sqlite_differ(table: sa.Table, connection: sa.Connection) -> bool:
     there = _sqlite_triggers(connection, placed(table, connection).schema, table.name)
     return any(
         there.get(name) != f"CREATE TRIGGER {path_of(None, name)} {body}"
-        for name, body in sqlite_guards(table).items()
+        for name, body in on_sqlite.guards(table).items()
     ) or _lacks_first_row(table, connection)
 
 
@@ -111,7 +108,7 @@ def _postgresql_differ(table: sa.Table, connection: sa.Connection) -> bool:
             connection.scalar(_FUNCTION, {"path": f"{refuse}()"}),
             True,
         )
-        for name, (actions, level) in POSTGRESQL_GUARDS.items()
+        for name, (actions, level) in on_postgresql.GUARDS.items()
     }
     there = _postgresql_triggers(connection, on.sql)
     if any(there.get(name) != guard for name, guard in wanted.items()):

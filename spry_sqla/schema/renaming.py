@@ -5,16 +5,9 @@ from sqlalchemy.engine.mock import MockConnection
 from sqlalchemy.schema import CreateIndex
 
 from spry_sqla.schema.names import LIMIT
-from spry_sqla.schema.triggers import (
-    block,
-    guard,
-    literal,
-    path_of,
-    placed,
-    run,
-    sorted_indexes,
-    unguard,
-)
+from spry_sqla.schema.on_postgresql import block, literal
+from spry_sqla.schema.placing import path_of, placed, run, sorted_indexes
+from spry_sqla.schema.triggers import guard, unguard
 
 
 def move(old: sa.Table, new: sa.Table, bind: sa.Connection | MockConnection) -> None:

@@ -18,10 +18,9 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 
 from spry_sqla.errors import DuplicateName, UnusableValue
-from spry_sqla.schema import names, triggers
+from spry_sqla.schema import names, on_postgresql, on_sqlite, triggers
 from spry_sqla.schema.names import Mark
-
-FORMAT = triggers.FORMAT
+from spry_sqla.schema.placing import EPOCHS_TABLE, FORMAT_TABLE, TRANSACTIONS_TABLE
 
 # Types ------------------------------------------------------------------------------------------
 
@@ -188,7 +187,7 @@ def actor_tables(
     host has a table of such a name.
     """
     place = _Place.of(metadata, schema)
-    function = names.shared_name(prefix, triggers.TRANSACTION_FUNCTION)
+    function = names.shared_name(prefix, on_postgresql.TRANSACTION_FUNCTION)
     builders = _actor(TransactionNumber(function, place.schema))
     wanted = [
         _Wanted(names.table_name(prefix, name, kind), Mark(prefix, kind, name, aliases))
@@ -484,7 +483,7 @@ def _transactions(table: str) -> list[SchemaItem]:
         sa.Column("id", sa.Integer(), nullable=False),
         _since(),
         _primary_key(table),
-        sa.CheckConstraint("id > 0", name=conv(triggers.REPLACE_REFUSED)),
+        sa.CheckConstraint("id > 0", name=conv(on_sqlite.REPLACE_REFUSED)),
     ]
 
 
@@ -493,9 +492,9 @@ def _since() -> sa.Column[Any]:
 
 
 _SHARED: _Builders = {
-    triggers.FORMAT_TABLE: _format,
-    triggers.EPOCHS_TABLE: _epochs,
-    triggers.TRANSACTIONS_TABLE: _transactions,
+    FORMAT_TABLE: _format,
+    EPOCHS_TABLE: _epochs,
+    TRANSACTIONS_TABLE: _transactions,
 }
 
 

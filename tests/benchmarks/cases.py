@@ -28,6 +28,9 @@ from tests.benchmarks.peer import CACHE, MODES, PLAIN, SNAPSHOTS
 from tests.benchmarks.places import Place, PostgresPlace, SqlitePlace
 from tests.benchmarks.report import Row
 
+LOADING = "nothing remembered"
+"""Ours with `cache_size=0`."""
+
 
 def handle(place: Place, size: Size) -> Iterator[Row]:
     """One command after another on players with 1 to 20 events."""
@@ -37,8 +40,11 @@ def handle(place: Place, size: Size) -> Iterator[Row]:
     for mode in MODES:
         contenders[mode] = hitting(place.peer(mode).handle, size)
     contenders["ours"] = hitting(place.ours(place.database(), Player).handle, size)
+    loading = place.ours(place.database(), Player, cache_size=0)
+    contenders[LOADING] = hitting(loading.handle, size)
     times = interleaved(contenders, size.rounds)
     yield _row("handle", place.name, times, floor_goal, peer_goal)
+    yield _row("handle", place.name, times, who=LOADING)
 
 
 def handle_async(place: SqlitePlace | PostgresPlace, size: Size) -> Iterator[Row]:
@@ -68,37 +74,45 @@ def fetch(place: Place, size: Size) -> Iterator[Row]:
     """A player of 10, 100 and 1,000 events, every one of them replayed; so does the peer."""
     floor = place.floor(place.database(), Plain)
     ours, peer = place.ours(place.database(), Plain), place.peer(PLAIN)
+    loading = place.ours(place.database(), Plain, cache_size=0)
     for events in (10, 100, 1_000):
-        for contender in (floor, ours, peer):
+        for contender in (floor, ours, loading, peer):
             grow(contender, f"n{events}", events)
         contenders = {
             "floor": fetching(floor, f"n{events}", events),
             PLAIN: fetching(peer, f"n{events}", events),
             "ours": fetching(ours, f"n{events}", events),
+            LOADING: fetching(loading, f"n{events}", events),
         }
         times = interleaved(contenders, size.rounds)
         goals = (1.5, 5.0) if events == 100 else (None, None)
-        yield _row(f"fetch, {events:,} events, no snapshot", place.name, times, *goals)
+        work = f"fetch, {events:,} events, no snapshot"
+        yield _row(work, place.name, times, *goals)
+        yield _row(work, place.name, times, who=LOADING)
 
 
 def fetch_snapshot(place: Place, size: Size) -> Iterator[Row]:
     """A player with a snapshot and 5 events after it; of 10,000 also against a floor with 10."""
     floor, ten = place.floor(place.database(), Player), place.floor(place.database(), Plain)
     ours = place.ours(place.database(), Player)
+    loading = place.ours(place.database(), Player, cache_size=0)
     peers = {mode: place.peer(mode) for mode in (SNAPSHOTS, CACHE)}
     grow(ten, "ten", 10)
     for events in (10, 100, 1_000, 10_000):
         name = f"n{events}"
         contenders = {}
-        for label, contender in {"floor": floor, **peers, "ours": ours}.items():
+        all_of_them = {"floor": floor, **peers, "ours": ours, LOADING: loading}
+        for label, contender in all_of_them.items():
             grow(contender, name, events)
             for points in range(5):
                 contender.handle(Hit(name, points))
             contenders[label] = fetching(contender, name, 10)
         contenders["ten"] = fetching(ten, "ten", 10)
         times = interleaved(contenders, size.rounds)
-        yield _row(f"fetch, {events:,} events, snapshot", place.name, times,
-                   peer_goal=3.0 if events == 10_000 else None)  # fmt: skip
+        work = f"fetch, {events:,} events, snapshot"
+        peer_goal = 3.0 if events == 10_000 else None
+        yield _row(work, place.name, times, peer_goal=peer_goal)
+        yield _row(work, place.name, times, who=LOADING)
         if events == 10_000:
             ratio = times.ratio("ours", "ten")
             work = "fetch, 10,000 events, snapshot; floor replays 10"
@@ -157,14 +171,15 @@ def _row(
     times: Times,
     floor_goal: float | None = None,
     peer_goal: float | None = None,
+    who: str = "ours",
 ) -> Row:
     best = times.fastest([mode for mode in MODES if mode in times.rounds])
     return Row(
-        work,
+        work if who == "ours" else f"{work}; {who}",
         where,
-        times.ratio("ours", "floor"),
+        times.ratio(who, "floor"),
         floor_goal,
-        times.ratio(best, "ours"),
+        times.ratio(best, who),
         peer_goal,
         best,
         {"floor/s": times.rate("floor")},

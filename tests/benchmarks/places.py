@@ -8,12 +8,13 @@ settings and a unix socket.
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, Unpack
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import spry_sqla as spry
+from spry_sqla.adapters import Settings
 from tests.benchmarks.floor import Floor
 from tests.benchmarks.floor_memory import MemoryLink
 from tests.benchmarks.floor_postgres import PostgresLink
@@ -56,7 +57,9 @@ class Place(Protocol):
         ...
 
     def floor(self, url: str, actor: type[State]) -> Contender: ...
-    def ours(self, url: str, actor: type[State], *, threads: int = 1) -> Contender: ...
+    def ours(
+        self, url: str, actor: type[State], *, threads: int = 1, **settings: Unpack[Settings]
+    ) -> Contender: ...
     def peer(self, mode: str, *, threads: int = 1) -> Contender: ...
 
 
@@ -77,9 +80,11 @@ class SqlitePlace:
         domain = new_domain()
         return Floor(domain, SqliteLink(url, domain, actor), actor)
 
-    def ours(self, url: str, actor: type[State], *, threads: int = 1) -> Contender:
+    def ours(
+        self, url: str, actor: type[State], *, threads: int = 1, **settings: Unpack[Settings]
+    ) -> Contender:
         engine = spry.sqlite_engine(url, pool_size=max(5, threads))
-        return Ours(spry.Storage(engine, new_domain()).repository(actor))
+        return Ours(spry.Storage(engine, new_domain(), **settings).repository(actor))
 
     def ours_async(self, actor: type[State]) -> Ways:
         path = self.database()
@@ -115,9 +120,11 @@ class PostgresPlace:
         domain = new_domain()
         return Floor(domain, PostgresLink(url, domain, actor), actor)
 
-    def ours(self, url: str, actor: type[State], *, threads: int = 1) -> Contender:
+    def ours(
+        self, url: str, actor: type[State], *, threads: int = 1, **settings: Unpack[Settings]
+    ) -> Contender:
         engine = sa.create_engine(url, pool_size=max(5, threads))
-        return Ours(spry.Storage(engine, new_domain()).repository(actor))
+        return Ours(spry.Storage(engine, new_domain(), **settings).repository(actor))
 
     def ours_async(self, actor: type[State]) -> Ways:
         engine = create_async_engine(self.database())
@@ -141,8 +148,10 @@ class MemoryPlace:
     def floor(self, url: str, actor: type[State]) -> Contender:
         return Floor(new_domain(), MemoryLink(), actor)
 
-    def ours(self, url: str, actor: type[State], *, threads: int = 1) -> Contender:
-        return Ours(spry.MemoryStorage(new_domain()).repository(actor))
+    def ours(
+        self, url: str, actor: type[State], *, threads: int = 1, **settings: Unpack[Settings]
+    ) -> Contender:
+        return Ours(spry.MemoryStorage(new_domain(), **settings).repository(actor))
 
     def peer(self, mode: str, *, threads: int = 1) -> Peer:
         return memory_peer(mode)

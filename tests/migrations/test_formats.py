@@ -28,7 +28,7 @@ def _second(tables, bind):
             bind.execute(sa.DDL(f"UPDATE {path} SET idempotency_key = 'from format 1'"))
 
 
-from spry_sqla.schema.triggers import mark_of, placed
+from spry_sqla.schema.placing import mark_of, placed
 STEPS = {2: _second}
 """
 
@@ -96,7 +96,7 @@ def following(tmp_path: Path, project: Project) -> Version:
     shutil.copytree(ROOT / "spry_sqla", library / "spry_sqla")
     package = library / "spry_sqla"
     for name, old, new in (
-        ("schema/triggers.py", "\nFORMAT = 1\n", "\nFORMAT = 2\n"),
+        ("schema/placing.py", "\nFORMAT = 1\n", "\nFORMAT = 2\n"),
         (
             "schema/tables.py",
             '_text("child_type"),',
