@@ -239,6 +239,8 @@ def fused_equals_composed(lab: Lab, steps: tuple[Any, ...]) -> None:
 
 def _put(sides: tuple[Face, Face], step: Put, early: Iterator[str]) -> None:
     """What the one side appends, the other finds taken; what conflicts there, conflicts here."""
+    if step.origin == MAIN and step.ahead > 0:
+        return  # this origin leaves no hole, which a later event would fill
     rows = rows_of(sides[0], step, early)
     if rows is None:
         return
