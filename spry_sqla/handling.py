@@ -20,6 +20,7 @@ from spry_sqla.errors import (
     IdentifiersTaken,
     KeyReused,
     NotRegistered,
+    StorageError,
     StorageUnavailable,
     UnusableIdentifiers,
 )
@@ -70,11 +71,11 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
     """
     waits = pauses(first=0.001, longest=0.25)
     doubtful: dict[str, list[Results[A]]] = {}
-    broken, contended = 0, False
+    broken = 0
     remembered = _remembered(context, envelopes)
-    for attempt in range(1, context.attempts + 1):
-        batch = remembered or (yield from _loaded(context, envelopes))
-        sure, remembered = remembered is None, None
+    for attempt in range(0 if remembered else 1, context.attempts + 1):
+        sure = attempt > 0
+        batch = remembered if not sure and remembered else (yield from _loaded(context, envelopes))
         if doubtful:
             # After the load: what is not there now was not in what was loaded either.
             there = yield from read_commands(ReadCommands(context.kind.name, tuple(doubtful)))
@@ -90,11 +91,10 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
         answer = yield from append(writes)
         match answer:
             case Appended():
-                if not contended:  # else the next command would find it moved again
-                    batch.remember()
+                batch.remember()
                 return results
             case Conflict():
-                contended = True
+                batch.forget()
                 if sure and attempt < context.attempts:
                     yield next(waits)
             case Unavailable(error, nothing_stored):
@@ -126,6 +126,8 @@ def _decided(
     """
     try:
         results = yield from batch.decide(envelopes)
+    except StorageError:
+        raise
     except Exception:
         if sure or (yield from batch.holds(envelopes)):
             raise
@@ -154,7 +156,7 @@ class _Batch(Generic[A]):
 
     def rely_on(self, target: Target, replay: Replay[A]) -> None:
         """Take an actor for what it was."""
-        replay.last_command = ""  # it was one of another batch
+        self.context.clock.observe(replay.newest, bound=self.context.max_clock_ahead)
         self.owners[target.digest] = replay.actor_id
         self.actors[replay.actor_id] = replay
         self.relies_on.append(position_of(self.context, target, replay))
@@ -177,7 +179,13 @@ class _Batch(Generic[A]):
                 continue
             if self.given.get(of_actor) is replay.state:
                 replay.state = self.context.kind.codec.copy(replay.state)
+            replay.last_command = ""  # of this batch
             self.context.cache.put(digest, replay)
+
+    def forget(self) -> None:
+        """Others were first, and may be so again."""
+        for digest in self.owners:
+            self.context.cache.moved(digest)
 
     def decide(self, envelopes: Sequence[Envelope]) -> Work[list[Results[A]]]:
         """Let each command decide on what those before it have left; gather what to store."""
@@ -329,7 +337,8 @@ class _Batch(Generic[A]):
             )
         replay.version += len(contents)
         replay.taken[origin] = replay.read[origin] = sequence
-        replay.last, replay.last_command = event_id, command_id
+        replay.last = replay.newest = event_id
+        replay.last_command = command_id
 
         gained = [] if renamed is None else [renamed]
         if before == 0 and envelope.target.digest not in self.claimed:
@@ -369,7 +378,7 @@ class _Batch(Generic[A]):
 def _remembered(context: Context[A], envelopes: Sequence[Envelope]) -> _Batch[A] | None:
     """The actors of a batch where all are remembered, each by one of its identifiers.
 
-    None, too, where a command must not decide again.
+    None, too, where a command must not decide again. Raises ClockTooFarAhead.
     """
     if context.attempts == 1:
         return None
@@ -407,9 +416,8 @@ def _loaded(context: Context[A], envelopes: Sequence[Envelope]) -> Work[_Batch[A
                 if of_actor not in batch.actors:
                     replay = yield from replayed(context, target, loaded)
                     batch.actors[of_actor] = replay
-                    newest = max(replay.newest, loaded.owner.mapping or "")
-                    if newest:
-                        context.clock.observe(newest, bound=context.max_clock_ahead)
+                    if replay.newest:
+                        context.clock.observe(replay.newest, bound=context.max_clock_ahead)
             return batch
         except OutOfOrder:
             fingerprint = None

@@ -6,6 +6,7 @@ and is an error that says so where it cannot.
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +21,7 @@ from spry_sqla.model import HistoryEntry, Identifiers
 from spry_sqla.operations import (
     NO_ID,
     Append,
+    Appended,
     Emit,
     Holds,
     Load,
@@ -101,23 +103,29 @@ def fetch(
         snapshot = snapshot_of(context, replay)
         if snapshot is not None:
             try:
-                yield from append(Append(context.kind.name, snapshots=(snapshot,)))
-                replay.snapshot, replay.snapshot_version = snapshot.id, replay.version
+                answer = yield from append(Append(context.kind.name, snapshots=(snapshot,)))
             except StorageFailure as error:
                 # A read-only replica can be read all the same.
                 _log.warning("stored no snapshot: %s", error)
-    if not as_of and replay.alone(context.origin):
-        context.cache.put(target.digest, replay.twin())
+            else:
+                if isinstance(answer, Appended):
+                    replay.snapshot, replay.snapshot_version = snapshot.id, replay.version
+    if context.cache.size and not as_of and replay.alone(context.origin):
+        with suppress(UnusableValue):  # it cannot be copied, and need not be
+            context.cache.put(target.digest, replay.twin())
     return replay
 
 
 def _remembered(context: Context[A], target: Target) -> Work[Replay[A] | None]:
     """What is remembered of an actor, where that is all that there is."""
     replay = context.cache.take(target.digest)
-    if replay is None:
-        return None
+    if replay is None or (context.kind.meta.snapshot_during_read and due(replay)):
+        return None  # others may have taken the snapshot
     position = position_of(context, target, replay)
-    return replay if (yield from holds(Holds(context.kind.name, (position,)))) else None
+    if (yield from holds(Holds(context.kind.name, (position,)))):
+        return replay
+    context.cache.moved(target.digest)
+    return None
 
 
 def position_of(context: Context[A], target: Target, replay: Replay[A]) -> Position:
@@ -225,6 +233,19 @@ def replayed(
 ) -> Work[Replay[A]]:
     """Replay a load, page after page, from its snapshot where that is usable."""
     of_actor = loaded.owner.actor_id or target.native_id
+    replay = yield from _replayed(context, target, loaded, of_actor, version, until)
+    replay.newest = max(replay.newest, loaded.owner.mapping or "")
+    return replay
+
+
+def _replayed(
+    context: Context[A],
+    target: Target,
+    loaded: Loaded,
+    of_actor: str,
+    version: int | None,
+    until: str | None,
+) -> Work[Replay[A]]:
     replay = Replay(context.domain, context.kind, of_actor)
     if loaded.snapshot is not None:
         try:

@@ -30,7 +30,7 @@ class Replay(Generic[A]):
 
     `taken` is the vector of the state, `read` the position up to which each origin was read,
     `version` the number of events in the state, `last` the id of the newest of them; `newest` is
-    the greatest id that was read, taken or not.
+    the greatest id that was read, of an event that was taken or not, or of a mapping.
     """
 
     __slots__ = (

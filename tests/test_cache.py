@@ -1,19 +1,23 @@
 """What is remembered of actors, and what the logic asks before it believes it; no database."""
 
+import time
 from typing import Any
 
 import msgspec
 import pytest
 
 import spry_sqla as spry
-from spry_sqla.cache import Cache
+from spry_sqla.cache import CALM, Cache
+from spry_sqla.clock import Clock
 from spry_sqla.operations import (
     Append,
     Appended,
     Conflict,
     Holds,
     Load,
+    Loaded,
     Loading,
+    Owner,
     Pause,
     ReadCommands,
     Resolve,
@@ -37,10 +41,12 @@ from tests.test_sans_io import (
     work_of,
 )
 
+SECOND = 10**9
 
-def remembering() -> tuple[Context[Player], list[Any]]:
+
+def remembering(attempts: int = 50) -> tuple[Context[Player], list[Any]]:
     """A context that remembers Ada, just created; the rows of her events."""
-    by = context(remembers=10)
+    by = context(attempts, remembers=10)
     created = handle([CreatePlayer("Ada")], [nobody(), Appended()], by=by)
     return by, list(created.appends[0].events)
 
@@ -72,7 +78,10 @@ def test_what_was_loaded_is_not_relied_on() -> None:
     assert asked.appends[0].relies_on == []
 
 
-def test_where_another_writer_was_first_it_loads_at_once_and_remembers_no_more() -> None:
+def test_where_another_writer_was_first_it_loads_at_once_and_remembers_for_a_while_no_more() -> (
+    None
+):
+    """Else, where two take turns, each append would be tried in vain before."""
     by, rows = remembering()
     Toast.decided.clear()
 
@@ -80,7 +89,21 @@ def test_where_another_writer_was_first_it_loads_at_once_and_remembers_no_more()
 
     assert asked.kinds == [Append, Load, Append]
     assert len(Toast.decided) == 2
-    assert handle([Hit("Ada", 1)], [], by=by).kinds == [Load]
+    loads = 0
+    while handle([CreatePlayer("Ada")], [], by=by).kinds == [Load]:
+        handle([CreatePlayer("Ada")], [someone(rows)], by=by)
+        loads += 1
+    assert loads == CALM
+
+
+def test_what_was_outdated_was_no_attempt() -> None:
+    by, rows = remembering(attempts=2)
+    answers = [Conflict(), someone(rows), Conflict(), someone(rows), Appended()]
+
+    asked = handle([Hit("Ada", 1)], answers, by=by)
+
+    assert asked.kinds == [Append, Load, Append, Pause, Load, Append]
+    assert asked.error is None
 
 
 def test_a_command_that_stores_nothing_asks_whether_that_holds() -> None:
@@ -175,6 +198,38 @@ def test_an_actor_that_got_another_name_is_not_remembered() -> None:
     assert handle([Hit("Eve", 1)], [], by=by).kinds == [Load]
 
 
+def test_neither_by_the_new_name_when_a_command_of_the_batch_has_used_it() -> None:
+    by, _ = remembering()
+    by.cache.clear()
+    rows = handle([CreatePlayer("Ada")], [nobody(), Appended()]).appends[0].events
+
+    renamed = [Rename("Ada", "Eve"), Hit("Eve", 1)]
+    asked = handle(renamed, [Loading([loaded(rows), loaded()], {}), NOBODY, Appended()], by=by)
+
+    assert asked.result[1].modified.name == "Eve"
+    assert handle([Hit("Ada", 1)], [], by=by).kinds == [Load]
+    assert handle([Hit("Eve", 1)], [], by=by).kinds == [Load]
+
+
+def test_an_actor_of_two_names_has_one_memory() -> None:
+    by, rows = remembering()
+    alias = Loading([Loaded(Owner(rows[0].actor_id, True, None), None, list(rows), False)], {})
+    eve = CreatePlayer("Eve")
+    assert handle([eve], [alias], by=by).kinds == [Load]
+
+    assert handle([Hit("Ada", 1)], [], by=by).kinds == [Load]
+    assert handle([Hit("Eve", 1)], [Appended()], by=by).kinds == [Append]
+
+
+def test_an_error_of_the_storage_is_not_taken_for_one_of_the_command() -> None:
+    """It is not asked whether it holds: a storage that is away would be waited for twice."""
+    by, _ = remembering()
+    work = work_of([Rename("Ada", "Eve")], by=by)
+    assert isinstance(next(work), Resolve)
+    with pytest.raises(spry.StorageFailure):
+        work.throw(spry.StorageFailure("the disk is full"))
+
+
 def test_where_other_origins_write_too_nothing_is_remembered() -> None:
     by, (created,) = remembering()
     by.cache.clear()
@@ -231,7 +286,47 @@ def test_a_read_asks_whether_what_is_remembered_holds() -> None:
     assert again.result.state == Player("Ada", 100)
     moved = fetched(by, [False, someone(rows)])
     assert moved.kinds == [Holds, Load]
-    assert fetched(by, [True]).kinds == [Holds]  # what was loaded is remembered
+    by.cache.clear()
+    assert fetched(by, [someone(rows)]).kinds == [Load]
+    assert fetched(by, [True]).kinds == [Holds]
+
+
+def test_a_command_on_what_a_read_left_sorts_after_it() -> None:
+    """Another process has written it, whose clock is ahead."""
+    ahead = context(clock=Clock(lambda: time.time_ns() + 20 * SECOND))
+    rows = handle([CreatePlayer("Ada")], [nobody(), Appended()], by=ahead).appends[0].events
+    by = context(clock=Clock(), remembers=10)
+    fetched(by, [someone(list(rows))])
+
+    hit = handle([Hit("Ada", 1)], [Appended()], by=by)
+
+    assert hit.kinds == [Append]
+    assert rows[0].id < hit.appends[0].commands[0].id < hit.appends[0].events[0].id
+
+
+def test_nor_is_one_decided_after_what_is_too_far_ahead() -> None:
+    ahead = context(clock=Clock(lambda: time.time_ns() + 3600 * SECOND))
+    rows = handle([CreatePlayer("Ada")], [nobody(), Appended()], by=ahead).appends[0].events
+    by = context(clock=Clock(), remembers=10)
+    assert fetched(by, [someone(list(rows))]).result.state == Player("Ada", 100)
+
+    with pytest.raises(spry.ClockTooFarAhead):
+        next(work_of([Hit("Ada", 1)], by=by))
+
+
+@pytest.mark.parametrize("stored", [Appended(), Conflict()])
+def test_a_snapshot_is_one_where_it_was_stored(stored: Any) -> None:
+    often = player.domain(spry.ActorMeta(snapshot_frequency=1, snapshot_during_read=True))
+    by: Context[Player] = Context(
+        often, often.actor(Player), "main", Clock(), 50, 60.0, Cache(10)
+    )  # fmt: skip
+    rows = handle([CreatePlayer("Ada")], [nobody(), Appended()]).appends[0].events
+
+    first = fetched(by, [someone(list(rows)), stored])
+
+    assert first.kinds == [Load, Append]
+    again = fetched(by, [])
+    assert again.kinds == ([Holds] if stored == Appended() else [Load])
 
 
 def test_a_read_of_the_past_loads() -> None:
@@ -247,19 +342,19 @@ def test_nobody_is_remembered_who_is_not_there() -> None:
 # The memory -------------------------------------------------------------------------------------
 
 
-def replay() -> Replay[Player]:
-    return Replay(DOMAIN, DOMAIN.actor(Player), "1" * 32)
+def replay(actor_id: str = "1" * 32) -> Replay[Player]:
+    return Replay(DOMAIN, DOMAIN.actor(Player), actor_id)
 
 
 def test_what_was_used_longest_ago_is_forgotten() -> None:
     cache: Cache[Player] = Cache(2)
     for name in (b"a", b"b"):
-        cache.put(name, replay())
+        cache.put(name, replay(name.decode()))
     again = cache.take(b"a")
     assert again is not None
     cache.put(b"a", again)
 
-    cache.put(b"c", replay())
+    cache.put(b"c", replay("c"))
 
     assert cache.take(b"b") is None
     assert cache.take(b"a") is again

@@ -509,7 +509,8 @@ def appending(
 def _recordset(parameter: str, columns: list[Any]) -> sa.FromClause:
     """The rows of a JSON array of objects."""
     rows = sa.func.jsonb_to_recordset(sa.cast(sa.bindparam(parameter, type_=sa.Text()), JSONB))
-    return rows.table_valued(*columns).render_derived(name=f"each_{parameter}", with_types=True)
+    # A short name, for psycopg parses texts of more than 4,096 characters each time.
+    return rows.table_valued(*columns).render_derived(name=parameter[0], with_types=True)
 
 
 def _sent(column: sa.Column[Any]) -> sa.types.TypeEngine[Any]:

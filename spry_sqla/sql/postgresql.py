@@ -156,6 +156,9 @@ def has_lost(connection: Any) -> bool:
     status = _transaction_status(connection.driver_connection)
     if status is not None:
         return status == _IN_ERROR
+    if getattr(connection.dbapi_connection, "_transaction", connection) is None:
+        # A task was cancelled in asyncpg's BEGIN: it is open, or about to be, and nobody ends it.
+        return True
     cursor = connection.cursor()
     try:
         cursor.execute("SELECT 1")

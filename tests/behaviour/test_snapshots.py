@@ -101,7 +101,7 @@ def test_a_command_that_stores_nothing_takes_no_snapshot(backend: Backend) -> No
 
 def test_an_append_that_fails_leaves_no_snapshot(backend: Backend) -> None:
     meta = spry.ActorMeta(snapshot_frequency=1)
-    store = backend.start(player.domain(meta), attempts=2)
+    store = backend.start(player.domain(meta), attempts=2, cache_size=0)
     players = store.repository(Player)
     players.handle(CreatePlayer("Ada"))
     let_first(store, rival_of)
