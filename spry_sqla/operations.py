@@ -6,6 +6,7 @@ transaction and no connection open for the next one. Waiting is an operation too
 """
 
 from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
 from random import random
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -283,58 +284,50 @@ def pauses(*, first: float, longest: float) -> Iterator[Pause]:
 
 def _read(operation: Read) -> Work[Any]:
     """Ask; when the connection breaks, ask again a few times, for a read can be repeated."""
-    waits = pauses(first=0.05, longest=1.0)
-    for _ in range(RECONNECTS):
+    answer = yield operation
+    if not isinstance(answer, Unavailable):
+        return answer
+    for pause in islice(pauses(first=0.05, longest=1.0), RECONNECTS):
+        yield pause
         answer = yield operation
         if not isinstance(answer, Unavailable):
             return answer
-        yield next(waits)
-    answer = yield operation
-    if isinstance(answer, Unavailable):
-        raise answer.error
-    return answer
+    raise answer.error
 
 
 def holds(operation: Holds) -> Work[bool]:
     """Ask whether what is remembered is so still."""
-    answer: bool = yield from _read(operation)
-    return answer
+    return _read(operation)
 
 
 def load(operation: Load) -> Work[Loading]:
     """Ask for what decisions need."""
-    answer: Loading = yield from _read(operation)
-    return answer
+    return _read(operation)
 
 
 def read_events(operation: ReadEvents) -> Work[EventPage]:
     """Ask for a page of events to replay."""
-    answer: EventPage = yield from _read(operation)
-    return answer
+    return _read(operation)
 
 
 def read_history(operation: ReadHistory) -> Work[HistoryPage]:
     """Ask for a page of whole event rows."""
-    answer: HistoryPage = yield from _read(operation)
-    return answer
+    return _read(operation)
 
 
 def read_commands(operation: ReadCommands) -> Work[list[CommandRecord]]:
     """Ask for commands."""
-    answer: list[CommandRecord] = yield from _read(operation)
-    return answer
+    return _read(operation)
 
 
 def read_actors(operation: ReadActors) -> Work[ActorPage]:
     """Ask for a page of identifiers."""
-    answer: ActorPage = yield from _read(operation)
-    return answer
+    return _read(operation)
 
 
 def resolve(operation: Resolve) -> Work[Owner]:
     """Ask whom identifiers reach."""
-    answer: Owner = yield from _read(operation)
-    return answer
+    return _read(operation)
 
 
 def append(operation: Append) -> Work[Appended | Conflict | Unavailable]:

@@ -7,7 +7,6 @@ and snapshot. Nothing here does I/O.
 """
 
 from collections.abc import Iterable
-from copy import copy
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -157,7 +156,9 @@ class Replay(Generic[A]):
 
     def twin(self) -> "Replay[A]":
         """The same again, with nothing shared that changes."""
-        twin = copy(self)
+        twin: Replay[A] = object.__new__(type(self))  # half as long as `copy.copy` takes
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
         twin.state = self.kind.codec.copy(self.state)
         twin.taken, twin.read = dict(self.taken), dict(self.read)
         return twin

@@ -107,20 +107,19 @@ def append(cursor: Any, of_actor: Statements, operation: Append) -> None:
 def _hold(
     cursor: Any, of_actor: Statements, positions: Sequence[Position], keys: Sequence[str]
 ) -> bool:
-    stores = SqlStores(cursor, of_actor)
     statement = of_actor.special((reached, False), lambda: reached(of_actor.tables))
     for position in positions:
         values = {"digest": position.digest, "native_id": position.native_id}
         cursor.execute(statement.text, statement.parameters(values))
         rows = cursor.fetchall()
         if len(rows) > 1:  # by several names in several origins: which of them decides?
-            return holds_in(stores, positions, keys)
+            return holds_in(SqlStores(cursor, of_actor), positions, keys)
         ((_, owner_id, _, head, _, last, first),) = rows
         if (owner_id or position.native_id) != position.actor_id or head != position.head:
             return False
         if not first == last == position.origin:
             return False
-    return not (keys and stores.commands.with_keys(keys))
+    return not (keys and SqlStores(cursor, of_actor).commands.with_keys(keys))
 
 
 def reached(tables: ActorTables, *, snapshots: bool = False) -> sa.ClauseElement:
