@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from spry_sqla.identity import canonical
 from spry_sqla.operations import (
     NO_ID,
+    Holds,
     Load,
+    Position,
     Read,
     ReadActors,
     ReadCommands,
@@ -130,6 +132,24 @@ def test_the_newest_snapshot_is_the_first_of_its_index_before_anything_was_analy
             assert f"Index Scan using {KIND.tables.snapshots.name}_newest_idx" in plan, plan
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        OPERATIONS["load with keys"],
+        OPERATIONS["load many with keys"],
+        Holds(KIND.name, (Position(*ONE[0], "main", ONE[0].native_id, ID),), ("a", "b")),
+    ],
+    ids=["load", "load many", "holds"],
+)
+def test_used_keys_are_looked_up_before_anything_was_analyzed(
+    growing: sa.Engine, operation: Read
+) -> None:
+    """The planner expects a hundred keys, for which to read all commands looks as good to it."""
+    (plan,) = _plans(growing, operation, composed=False)
+    assert f"{KIND.tables.commands.name}_key" in plan, plan
+    assert f"Seq Scan on {KIND.tables.commands.name}" not in plan, plan
+
+
 @pytest.fixture(scope="module")
 def growing(postgres: Any) -> Iterator[sa.Engine]:
     """A database with few players, of many snapshots, which autovacuum has not seen."""
@@ -137,7 +157,7 @@ def growing(postgres: Any) -> Iterator[sa.Engine]:
         engine = sa.create_engine(url)
         DOMAIN.metadata.create_all(engine)
         with engine.begin() as connection:
-            for table in (KIND.tables.events, KIND.tables.snapshots):
+            for table in (KIND.tables.commands, KIND.tables.events, KIND.tables.snapshots):
                 connection.execute(
                     sa.text(f"ALTER TABLE {table.name} SET (autovacuum_enabled = off)")
                 )
