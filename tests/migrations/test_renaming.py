@@ -171,6 +171,21 @@ def test_an_index_in_the_model_of_the_host_is_not_made_anew(start: Start) -> Non
     assert "by_type" in {index["name"] for index in indexes}
 
 
+def test_an_index_whose_name_follows_the_actor_s_is_made_anew(start: Start) -> None:
+    own = "sa.Index('ix_{place}', domain.metadata.tables['{place}_events'].c.type)\n"
+    project = start(model("Player") + own.format(place="player"))
+    in_use(project)
+    before = contents(project.url)
+    project.write(model("Hero<Player") + own.format(place="hero"))
+
+    project.migrate()  # and nothing is left to do
+
+    assert_as_created(project)
+    project.alembic("upgrade", "head")
+    project.alembic("downgrade", "-1")
+    assert contents(project.url).replace('"', "") == before.replace('"', "")
+
+
 def test_rows_under_two_names_are_not_passed_over(start: Start) -> None:
     """Whichever of two former names were taken, what is under the other would be out of sight."""
     project = start(model("Player", "Team"))
