@@ -71,7 +71,7 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
     """
     waits = pauses(first=0.001, longest=0.25)
     doubtful: dict[str, list[Results[A]]] = {}
-    broken = 0
+    broken, looked_again = 0, False
     remembered = _remembered(context, envelopes)
     for attempt in range(0 if remembered else 1, context.attempts + 1):
         sure = attempt > 0
@@ -83,6 +83,9 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
                 return doubtful[command.id]
         results = yield from _decided(batch, envelopes, sure=sure)
         if results is None:
+            continue
+        if not looked_again and attempt < context.attempts and _read_late(envelopes, results):
+            looked_again = True
             continue
         writes = batch.writes()
         if writes is None:
@@ -104,15 +107,28 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
                 if broken > RECONNECTS:
                     raise _in_doubt(context) if doubtful else error
                 yield next(waits)
-    if doubtful:
-        raise _in_doubt(context)
+    raise _in_doubt(context) if doubtful else _outrun(context)
+
+
+def _outrun(context: Context[Any]) -> ConcurrencyError:
     kind = context.kind.cls.__qualname__
-    raise ConcurrencyError(
+    return ConcurrencyError(
         f"another writer to {kind} was first, and nothing of the command was stored; handle it "
         "again, in a new transaction where this one has read what the other has changed"
         if context.attempts == 1
         else f"other writers to {kind} were first at each of {context.attempts} attempts, and "
         "nothing was stored; handle the command again, or give the storage more attempts="
+    )
+
+
+def _read_late(envelopes: Sequence[Envelope], results: Sequence[Results[Any]]) -> bool:
+    """Whether a command with a key was refused for what was read after the load.
+
+    Whoever has taken the identifiers since may have used the key, and the next load tells.
+    """
+    return any(
+        envelope.key is not None and any(isinstance(error, IdentifiersTaken) for error in errors)
+        for envelope, errors in zip(envelopes, (each.errors for each in results), strict=True)
     )
 
 

@@ -104,6 +104,24 @@ def test_a_command_that_does_nothing_or_is_refused_appends_nothing() -> None:
     assert not refused.result[0].ok
 
 
+def test_a_key_that_whoever_took_the_identifiers_has_used_is_seen() -> None:
+    """They are asked for after the load; so it loads again before it says that they are taken."""
+    created = handle([CreatePlayer("Ada")], [nobody(), Appended()]).appends[0]
+    eve = handle([CreatePlayer("Eve")], [nobody(), Appended()], keys=["k"]).appends[0]
+    taken = Owner(eve.events[0].actor_id, True, None)
+    ada = loaded(created.events)
+
+    rename = [Rename("Ada", "Eve")]
+    answers = [Loading([ada], {}), taken, Loading([ada], {"k": eve.commands[0].id})]
+    used = handle(rename, [*answers, list(eve.commands)], keys=["k"])
+    unused = handle(rename, [Loading([ada], {}), taken] * 2, keys=["k"])
+
+    assert used.kinds == [Load, Resolve, Load, ReadCommands]
+    assert isinstance(used.error, spry.KeyReused)
+    assert unused.kinds == [Load, Resolve, Load, Resolve]
+    assert isinstance(unused.result[0].errors[0], spry.IdentifiersTaken)
+
+
 def test_a_batch_is_one_load_and_one_append() -> None:
     commands = [CreatePlayer("Ada"), CreatePlayer("Bob"), Hit("Ada", 3)]
 
