@@ -24,8 +24,8 @@ class Settings(TypedDict, total=False):
     `origin` names the replica that the database is (default "main"); `attempts` is how often a
     command decides at most when other writers are first (default 50); `max_clock_ahead` is how
     many seconds in the future a stored id is believed (default 60.0); `cache_size` is how many
-    actors of each type are kept in memory as their last commands left them, so that the next
-    command needs no load (default 1,000; 0 for none). A decision on what is outdated is no attempt;
+    actors of each type are kept in memory as their last commands and reads left them, so that the
+    next needs no load (default 1,000; 0 for none). A decision on what is outdated is no attempt;
     with attempts=1 there is none.
     """
 

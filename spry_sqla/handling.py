@@ -1,10 +1,10 @@
 """The heart: load, decide, append. Generators without I/O.
 
 A decision is made with no transaction open, at first on what this process remembers of the actors.
-Only an append shows that this holds; where nothing is to be stored, or another writer was first,
-everything is loaded and the command decides again. When the connection broke during an append, the
-command's id tells whether it was stored. Nothing but the application's `handle` runs more than
-once.
+An append shows whether this holds, and where nothing is to be stored it is asked for; where it does
+not, or another writer was first, everything is loaded and the command decides again. When the
+connection broke during an append, the command's id tells whether it was stored. Nothing but the
+application's `handle` runs more than once.
 """
 
 from collections import Counter

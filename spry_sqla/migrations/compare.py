@@ -86,8 +86,9 @@ def compare(
             differences += _differences(
                 context, place, actor, tables, missing, upgraded=bool(upgrades)
             )
-    renamed = _renamed(context, differences)
-    was = {new: old for old, new in renamed.items()}
+    renamings = list(_renamings(differences))
+    renamed = {_named(context, old): _named(context, new) for old, new in renamings}
+    was = {_named(context, new): _placed(context, old) for old, new in renamings}
     for found in upgrade_ops.ops:
         if isinstance(found, ops.ModifyTableOps) and (path := _path_of(context, found)) in replaced:
             known = _indexes(context, was.get(path) or places.get(path, path))
@@ -98,7 +99,7 @@ def compare(
     upgrade_ops.ops = [
         *differences,
         *(found for found in upgrade_ops.ops if not _is_ours(context, found, ours.keys())),
-        *_left_indexes(context, differences, ours),
+        *_left_indexes(context, renamings, ours),
     ]
     _let_scripts_import_our_types(context)
     return PriorityDispatchResult.CONTINUE
@@ -161,46 +162,42 @@ def _is_an_index_of_the_host(found: Any, known: Collection[str | None]) -> bool:
     return isinstance(found, ops.CreateIndexOp) and found.index_name not in known
 
 
-def _renamed(context: "AutogenContext", differences: list[Operation]) -> dict[_Path, _Path]:
-    """The tables that are to be renamed, with where they will be."""
-    return {
-        _named(context, old): _named(context, new)
-        for renaming in differences
-        if isinstance(renaming, RenameActorTables)
-        for old, new in zip(*(renaming.tables(actor) for actor in renaming.actors), strict=True)
-    }
+def _renamings(differences: list[Operation]) -> Iterator[tuple[sa.Table, sa.Table]]:
+    """The tables that are to be renamed, each with what it becomes."""
+    for renaming in differences:
+        if isinstance(renaming, RenameActorTables):
+            old, new = (renaming.tables(actor) for actor in renaming.actors)
+            yield from zip(old, new, strict=True)
 
 
 def _left_indexes(
-    context: "AutogenContext", differences: list[Operation], ours: Mapping[_Path, sa.Table]
+    context: "AutogenContext",
+    renamings: list[tuple[sa.Table, sa.Table]],
+    ours: Mapping[_Path, sa.Table],
 ) -> Iterator[ops.ModifyTableOps]:
     """Drop the indexes that a host has no more on a table that is renamed, and that go with it.
 
     Where Alembic looks at all, which would find them the next time.
     """
-    for renaming in differences:
-        if not isinstance(renaming, RenameActorTables):
+    for old, new in renamings:
+        schema, name = place = _placed(context, old)
+        looks = old.schema is None or context.opts.get("include_schemas")
+        if place != _named(context, old) or not looks or not _has(context, place):
             continue
-        pairs = zip(*(renaming.tables(actor) for actor in renaming.actors), strict=True)
-        for old, new in pairs:
-            schema, name = place = _placed(context, old)
-            looks = old.schema is None or context.opts.get("include_schemas")
-            if place != _named(context, old) or not looks or not _has(context, place):
+        known = {index.name for index in ours[_named(context, new)].indexes} | index_names(old)
+        dropped: list[ops.MigrateOperation] = []
+        for found in sa.inspect(_connection(context)).get_indexes(name, schema=schema):
+            index, unique = found["name"], found["unique"]
+            columns = [column for column in found["column_names"] if column is not None]
+            if index is None or index in known or "duplicates_constraint" in found:
                 continue
-            known = {index.name for index in ours[_named(context, new)].indexes} | index_names(old)
-            dropped: list[ops.MigrateOperation] = []
-            for found in sa.inspect(_connection(context)).get_indexes(name, schema=schema):
-                index, unique = found["name"], found["unique"]
-                columns = [column for column in found["column_names"] if column is not None]
-                if index is None or index in known or "duplicates_constraint" in found:
-                    continue
-                where = {"schema": new.schema}
-                made = ops.CreateIndexOp(index, new.name, columns, unique=unique, **where)
-                drop = ops.DropIndexOp(index, new.name, _reverse=made, **where)
-                if context.run_object_filters(made.to_index(), index, "index", True, None):
-                    dropped.append(drop)
-            if dropped:
-                yield ops.ModifyTableOps(new.name, dropped, schema=new.schema)
+            where: dict[str, Any] = {"schema": new.schema}
+            made = ops.CreateIndexOp(index, new.name, columns, unique=unique, **where)
+            drop = ops.DropIndexOp(index, new.name, _reverse=made, **where)
+            if context.run_object_filters(made.to_index(), index, "index", True, None):
+                dropped.append(drop)
+        if dropped:
+            yield ops.ModifyTableOps(new.name, dropped, schema=new.schema)
 
 
 def _without_keys_that_follow(
