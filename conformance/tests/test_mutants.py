@@ -1,10 +1,23 @@
 """The kit is tested by what it catches: each mutant by the property that is meant to catch it."""
 
+import json
+from importlib.resources import files
+
 import pytest
 
 from mutants import MUTANTS, Mutant, in_memory
 from spry_conformance import PROPERTIES, Property, Verdict, run
+from spry_conformance.history import History
+from spry_conformance.runner import play
 
+KNOWN = (files("spry_conformance") / "known.jsonl").read_text("utf-8").splitlines()
+NAMED = [
+    (mutant, History.from_json(json.dumps(known["history"])))
+    for known in map(json.loads, KNOWN)
+    for mutant in MUTANTS
+    if mutant.property == known["history"]["property"]
+    and mutant.fault in known["caught"].split("; ")
+]
 OF = {each.number: each for each in PROPERTIES}
 TITLES = [each.title for each in PROPERTIES]
 
@@ -14,6 +27,22 @@ def test_a_mutant_is_caught_by_the_property_that_is_meant_to_catch_it(mutant: Mu
     outcome = run(OF[mutant.property], mutant.make(), shrink=False)
 
     assert outcome.verdict is Verdict.FAILED, outcome.lacking
+
+
+@pytest.mark.parametrize(("mutant", "history"), NAMED, ids=str)
+def test_a_known_history_catches_the_mutants_that_it_names(
+    mutant: Mutant, history: History
+) -> None:
+    # Of threads, which do not meet each time that a history is played, one time is enough.
+    assert any(_is_caught(mutant, history) for _ in range(20))
+
+
+def _is_caught(mutant: Mutant, history: History) -> bool:
+    try:
+        play(OF[mutant.property], mutant.make(), history)
+    except Exception:  # noqa: BLE001  (whatever it is, the property does not hold)
+        return True
+    return False
 
 
 @pytest.mark.parametrize("property", PROPERTIES, ids=TITLES)

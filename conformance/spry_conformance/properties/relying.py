@@ -65,7 +65,7 @@ class Place(NamedTuple):
         st.tuples(deposits, st.sampled_from([Put(name, "east", key="k1") for name in OWNERS])),
         histories(deposits, puts, claims, most=6),
     ),
-    tries=12,
+    tries=16,
 )
 def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
     storage, replicas = lab.storage(), "replicas" in lab.adapter.capabilities
