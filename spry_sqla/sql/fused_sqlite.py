@@ -107,19 +107,49 @@ def append(cursor: Any, of_actor: Statements, operation: Append) -> None:
 def _hold(
     cursor: Any, of_actor: Statements, positions: Sequence[Position], keys: Sequence[str]
 ) -> bool:
-    statement = of_actor.special((reached, False), lambda: reached(of_actor.tables))
+    statement = of_actor.special(held, lambda: held(of_actor.tables))
     for position in positions:
-        values = {"digest": position.digest, "native_id": position.native_id}
+        values = {
+            "digest": position.digest,
+            "actor_id": position.actor_id,
+            "origin": position.origin,
+        }
         cursor.execute(statement.text, statement.parameters(values))
         rows = cursor.fetchall()
-        if len(rows) > 1:  # by several names in several origins: which of them decides?
+        if len(rows) != 1:  # by no name, or by several in several origins: which of them decides?
             return holds_in(SqlStores(cursor, of_actor), positions, keys)
-        ((_, owner_id, _, head, _, last, first),) = rows
-        if (owner_id or position.native_id) != position.actor_id or head != position.head:
-            return False
-        if not first == last == position.origin:
+        ((owner_id, head, others),) = rows
+        if owner_id != position.actor_id or head != position.head or others is not None:
             return False
     return not (keys and SqlStores(cursor, of_actor).commands.with_keys(keys))
+
+
+def held(tables: ActorTables) -> sa.ClauseElement:
+    """Per mapping of a digest whom it reaches, and of an actor where it is.
+
+    (owner), the id of the newest event in the last origin where that is this one, 1 where there is
+    an event of an origin before this one. Probes of indexes alone.
+    """
+    newest, earlier = tables.events.alias("newest"), tables.events.alias("earlier")
+    actor_id = sa.bindparam("actor_id", type_=sa.Uuid(as_uuid=False))
+    origin = sa.bindparam("origin", type_=sa.Text())
+    head = (
+        sa.select(sa.case((newest.c.origin == origin, sqlite.hex_id(newest.c.id))))
+        .where(newest.c.actor_id == actor_id)
+        .order_by(newest.c.origin.desc(), newest.c.sequence.desc())
+        .limit(_ONE)
+        .scalar_subquery()
+    )
+    others = (
+        sa.select(_ONE)
+        .where(earlier.c.actor_id == actor_id, earlier.c.origin < origin)
+        .limit(_ONE)
+        .scalar_subquery()
+    )
+    digest = sa.bindparam("digest", type_=sa.LargeBinary())
+    return sa.select(sqlite.hex_id(tables.id_map.c.actor_id), head, others).where(
+        tables.id_map.c.digest == digest
+    )
 
 
 def reached(tables: ActorTables, *, snapshots: bool = False) -> sa.ClauseElement:

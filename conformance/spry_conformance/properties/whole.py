@@ -188,7 +188,7 @@ def _see_own(lab: Lab, steps: tuple[Any, ...]) -> None:
 # Fused operations --------------------------------------------------------------------------------
 
 names = st.sampled_from(["Ada", "Bob", "Eve"])
-origins = st.sampled_from([MAIN, MAIN, "east"])
+origins = st.sampled_from([MAIN, MAIN, "east", "west"])
 few_keys = st.none() | st.sampled_from(["k1", "k2", "k3"])
 puts = st.builds(
     Put,

@@ -1,13 +1,8 @@
-"""PostgreSQL: a whole load in one statement, and what its rows mean; a whole append in one.
-
-Both run in autocommit: a statement is a transaction, so an append is one round trip and one fsync.
-Its rows go in as one JSON parameter per table, so that the text stays the same for any number of
-rows (one cached plan); measured, it is the fastest way at every size.
+"""Loads: a statement for streams of one origin, and one for streams of any.
 
 Nearly every stream has events of one origin, and then a load is five probes of indexes and one
 range, joined: `runs`. What is no run is seen by it and asked for again with `streams`, which walks
-the origins and probes each for an event that makes a snapshot divergent. Both answer as the four
-stores would.
+the origins and probes each for an event that makes a snapshot divergent.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,24 +12,13 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 
-from spry_sqla.operations import (
-    Append,
-    Holds,
-    Load,
-    Loaded,
-    Loading,
-    Owner,
-    Position,
-    Run,
-    StoredSnapshot,
-)
+from spry_sqla.operations import Load, Loaded, Loading, Owner, Run, StoredSnapshot
 from spry_sqla.records import StoredEvent
 from spry_sqla.schema import ActorTables
-from spry_sqla.schema.tables import JsonText, UtcDateTime
 from spry_sqla.sql import postgresql
-from spry_sqla.sql.postgresql import at, each, hex_id
+from spry_sqla.sql.fused_postgresql.probes import ONE, is_there, owner_of, targets_of, used_keys
+from spry_sqla.sql.postgresql import at, hex_id
 from spry_sqla.sql.statements import (
     Statements,
     bounds,
@@ -43,16 +27,14 @@ from spry_sqla.sql.statements import (
     stored_event,
     usable_snapshots,
 )
-from spry_sqla.stores import KeyTaken, merge, vector_of
+from spry_sqla.stores import merge, vector_of
 
 KEY = -1
 """What rows about idempotency keys have in the place of a target's number."""
 MAPPING, SNAPSHOT, EVENT = range(3)
 """Kinds of rows of `streams`: per target whom it reaches, its snapshot, its events."""
 
-_ONE: sa.ColumnElement[int] = sa.literal_column("1")
 _KEY: sa.ColumnElement[int] = sa.literal_column(str(KEY))
-_PARTS = ("commands", "events", "mappings", "links", "snapshots")
 
 
 def load(cursor: Any, of_actor: Statements, operation: Load) -> Loading:
@@ -122,7 +104,7 @@ def runs(
         # Of a run it is the sequence; what the vector says is compared with it when it is read.
         covered = sa.func.coalesce(usable.c.version, covered)
     run = run_after(tables, actor.c.actor_id, origin, covered, more=["sequence"]).lateral("run")
-    is_first = sa.or_(run.c.sequence.is_(None), run.c.sequence == covered + _ONE)
+    is_first = sa.or_(run.c.sequence.is_(None), run.c.sequence == covered + ONE)
     query = sa.select(
         actor.c.n,
         sa.case((is_first, sa.cast(sa.func.json_build_array(*header), sa.Text()))).label("header"),
@@ -133,7 +115,7 @@ def runs(
     if not keys:
         return query
     blank, number = sa.cast(sa.null(), sa.Text()), sa.cast(sa.null(), sa.BigInteger())
-    used = _used_keys(tables)
+    used = used_keys(tables)
     return query.union_all(sa.select(_KEY, blank, number, *used.c))
 
 
@@ -217,7 +199,7 @@ def streams(
     The events are a range of index (actor_id, origin, sequence) for each origin.
     """
     event, actor = tables.events.c, _actors(tables, single=single)
-    ordered = sa.select(event.origin).order_by(event.origin).limit(_ONE)
+    ordered = sa.select(event.origin).order_by(event.origin).limit(ONE)
     first = ordered.where(event.actor_id == actor.c.actor_id).scalar_subquery()
     origin = sa.select(actor.c.n, actor.c.actor_id, first.label("value")).cte(
         "origin", recursive=True
@@ -254,7 +236,7 @@ def streams(
                 snapshot.c.n,
                 SNAPSHOT,
                 snapshot.c.version,
-                _ONE,
+                ONE,
                 hex_id(snapshot.c.id),
                 snapshot.c.state,
                 snapshot.c.vector,
@@ -281,7 +263,7 @@ def streams(
         )
     )
     if keys:
-        rows.append(_row(_KEY, 0, _ONE, _ONE, *_used_keys(tables).c))
+        rows.append(_row(_KEY, 0, ONE, ONE, *used_keys(tables).c))
     return sa.union_all(*rows)
 
 
@@ -324,7 +306,7 @@ def _newest(tables: ActorTables, actor: sa.CTE) -> sa.FromClause:
         sa.select(events.c.origin)
         .where(events.c.actor_id == actor.c.actor_id)
         .order_by(events.c.origin)
-        .limit(_ONE)
+        .limit(ONE)
         .correlate(actor)
         .scalar_subquery()
     )
@@ -333,45 +315,20 @@ def _newest(tables: ActorTables, actor: sa.CTE) -> sa.FromClause:
         sa.select(head.c.id, head.c.sequence, others.label("others"))
         .where(head.c.actor_id == actor.c.actor_id)
         .order_by(head.c.origin.desc(), head.c.sequence.desc())
-        .limit(_ONE)
+        .limit(ONE)
         .lateral("newest")
     )
 
 
-def _actors(tables: ActorTables, *, single: bool, more: Sequence[str] = ()) -> sa.CTE:
-    """Whom each target reaches: its mapping, and else its native id.
-
-    `more` are ids that come with the targets.
-    """
-    mapping, claim = tables.id_map.alias("m"), tables.id_map.alias("claim")
-    target: sa.FromClause
-    if single:
-        # Plain parameters: of a JSON array the planner expects a hundred rows.
-        target = sa.select(
-            sa.literal_column("0").label("n"),
-            sa.bindparam("digest", type_=sa.LargeBinary()).label("digest"),
-            *(
-                sa.bindparam(name, type_=sa.Uuid(as_uuid=False)).label(name)
-                for name in ("native_id", *more)
-            ),
-        ).subquery("target")
-        digest: Any = target.c.digest
-    else:
-        columns: dict[str, Any] = {"n": sa.Integer(), "digest": sa.Text(), "native_id": sa.Uuid()}
-        columns.update(dict.fromkeys(more, sa.Uuid()))
-        target = _recordset("targets", [sa.column(name, type_) for name, type_ in columns.items()])
-        digest = sa.func.decode(target.c.digest, sa.literal_column("'base64'"))
-    owner = (
-        sa.select(mapping.c.id, mapping.c.actor_id, mapping.c.origin)
-        .where(mapping.c.digest == digest)
-        .order_by(mapping.c.actor_id != target.c.native_id, mapping.c.id)
-        .limit(_ONE)
-        .lateral("owner")
-    )
+def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
+    """Whom each target reaches: its mapping, and else its native id."""
+    target, digest = targets_of(single=single)
+    claim = tables.id_map.alias("claim")
+    owner = owner_of(tables, target, digest).lateral("owner")
     origin = sa.bindparam("origin", type_=sa.Text())
     claimed = sa.or_(
         sa.func.coalesce(owner.c.origin == origin, sa.false()),
-        _is_there(target, claim.c.digest == digest, claim.c.origin == origin),
+        is_there(target, claim.c.digest == digest, claim.c.origin == origin),
     )
     return (
         sa.select(
@@ -380,37 +337,10 @@ def _actors(tables: ActorTables, *, single: bool, more: Sequence[str] = ()) -> s
             owner.c.actor_id.label("owner"),
             sa.func.coalesce(owner.c.actor_id, target.c.native_id).label("actor_id"),
             sa.cast(claimed, sa.Integer()).label("claimed"),
-            *(target.c[name] for name in more),
         )
         .select_from(target.outerjoin(owner, sa.true()))
         .cte("actor")
     )
-
-
-def _is_there(outer: sa.FromClause, *conditions: sa.ColumnElement[bool]) -> Any:
-    """Whether a row is there, by one probe for each row of `outer`.
-
-    An EXISTS would, where many rows ask, be made a hash of all of the table.
-    """
-    probe = sa.select(_ONE).where(*conditions).limit(_ONE).correlate(outer).scalar_subquery()
-    return probe.is_not(None)
-
-
-def _used_keys(tables: ActorTables) -> sa.Subquery:
-    """(id, key) of the commands that have used the keys, of at most a thousand origins."""
-    command, key = tables.commands.c, each("keys")
-    # With a limit, for of a JSON array the planner expects a hundred keys: where it knows little
-    # of the table, it would read all of it.
-    found = (
-        sa.select(command.id, command.idempotency_key)
-        .where(command.idempotency_key == key.c.value)
-        .order_by(command.idempotency_key, command.origin)
-        .limit(sa.literal_column("1000"))
-        .correlate(key)
-        .lateral("found")
-    )
-    query = sa.select(hex_id(found.c.id).label("id"), found.c.idempotency_key.label("key"))
-    return query.select_from(key.join(found, sa.true())).subquery("used")
 
 
 def _previous(of_keys: Iterable[Sequence[str]]) -> dict[str, str]:
@@ -426,114 +356,3 @@ def _row(n: Any, kind: int, number: Any, small: Any, *given: Any) -> sa.Select[A
     columns += [sa.cast(text, sa.Text()) for text in given]
     columns += [blank] * (5 - len(given))
     return sa.select(*(column.label(f"c{at}") for at, column in enumerate(columns)))
-
-
-# Appends ----------------------------------------------------------------------------------------
-
-
-def append(cursor: Any, of_actor: Statements, operation: Append) -> None:
-    """Write all of an append. Raises KeyTaken where an actor is not where it relies on."""
-    rows = {part: records for part in _PARTS if (records := getattr(operation, part))}
-    parts = tuple(rows)
-    positions = operation.relies_on
-    few, keys = min(len(positions), 2), operation.keys if positions else []
-    statement = of_actor.special(
-        ("append", parts, few, bool(keys)),
-        lambda: appending(of_actor.tables, parts, positions=few, keys=bool(keys)),
-    )
-    values: dict[str, Any] = {part: json_text(records) for part, records in rows.items()}
-    if positions:
-        values.update(_sent_positions(positions, keys))
-    cursor.execute(statement.text, statement.parameters(values))
-    if positions and cursor.fetchone() is not None:
-        raise KeyTaken
-
-
-def holds(cursor: Any, of_actor: Statements, operation: Holds) -> bool:
-    """Answer whether positions hold, by an append of nothing that relies on them."""
-    few, keys = min(len(operation.positions), 2), operation.keys
-    statement = of_actor.special(
-        ("append", (), few, bool(keys)),
-        lambda: appending(of_actor.tables, (), positions=few, keys=bool(keys)),
-    )
-    values = _sent_positions(operation.positions, keys)
-    cursor.execute(statement.text, statement.parameters(values))
-    return cursor.fetchone() is None
-
-
-def _sent_positions(positions: Sequence[Position], keys: Sequence[str]) -> dict[str, Any]:
-    sent: list[dict[str, Any]] = [
-        {
-            "n": n,
-            "digest": each.digest,
-            "native_id": each.native_id,
-            "expected": each.actor_id,
-            "head": each.head,
-        }
-        for n, each in enumerate(positions)
-    ]
-    values: dict[str, Any] = {"origin": positions[0].origin}
-    values.update(sent[0] if len(sent) == 1 else {"targets": json_text(sent)})
-    if keys:
-        values["keys"] = json_text(keys)
-    return values
-
-
-def appending(
-    tables: ActorTables, parts: tuple[str, ...], *, positions: int = 0, keys: bool = False
-) -> sa.ClauseElement:
-    """All rows of an append, in one statement with a data-modifying CTE for each table.
-
-    It relies on no position, one, or several (2), and where it has `keys` on their being unused:
-    where that is not so, nothing is written, and there is a row.
-    """
-    query: sa.Select[Any] = sa.select(_ONE)
-    moved: sa.CTE | None = None
-    if positions:
-        actor = _actors(tables, single=positions == 1, more=("expected", "head"))
-        newest = _newest(tables, actor)
-        holds = sa.and_(
-            actor.c.actor_id == actor.c.expected, newest.c.id == actor.c.head, ~newest.c.others
-        )
-        elsewhere = (
-            sa.select(_ONE)
-            .select_from(actor.outerjoin(newest, sa.true()))
-            .where(holds.is_not(sa.true()))
-        )
-        used = [sa.select(_ONE).select_from(_used_keys(tables))] if keys else []
-        moved = sa.union_all(elsewhere, *used).cte("moved")
-        query = sa.select(_ONE).select_from(moved).limit(_ONE)
-    for part in parts:
-        table = tables.id_map if part == "mappings" else getattr(tables, part)
-        columns = [column for column in table.columns if column.name != "transaction"]
-        rows = _recordset(part, [sa.column(c.name, _sent(c)) for c in columns])
-        wanted = sa.select(*(_received(rows.c[column.name], column) for column in columns))
-        if moved is not None:
-            wanted = wanted.where(~sa.exists(sa.select(_ONE).select_from(moved)))
-        insert = sa.insert(table).from_select([column.name for column in columns], wanted)
-        query = query.add_cte(insert.cte(f"new_{part}"))
-    return query
-
-
-def _recordset(parameter: str, columns: list[Any]) -> sa.FromClause:
-    """The rows of a JSON array of objects."""
-    rows = sa.func.jsonb_to_recordset(sa.cast(sa.bindparam(parameter, type_=sa.Text()), JSONB))
-    # A short name, for psycopg parses texts of more than 4,096 characters each time.
-    return rows.table_valued(*columns).render_derived(name=parameter[0], with_types=True)
-
-
-def _sent(column: sa.Column[Any]) -> sa.types.TypeEngine[Any]:
-    """The type in which a column's value stands in a JSON record."""
-    if isinstance(column.type, JsonText | sa.LargeBinary):
-        return sa.Text()
-    return column.type
-
-
-def _received(value: sa.ColumnElement[Any], column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    if isinstance(column.type, JsonText):
-        return sa.cast(value, sa.JSON())
-    if isinstance(column.type, sa.LargeBinary):
-        return sa.func.decode(value, sa.literal_column("'base64'"))
-    if isinstance(column.type, UtcDateTime):
-        return sa.type_coerce(value, column.type)
-    return value
