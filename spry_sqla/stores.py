@@ -183,7 +183,8 @@ class SnapshotStore(Protocol):
         - whose `last_event` is stored: an event of that id is there;
         - that is not divergent: of no origin (`origins` are all that have events of the actor) the
           event that follows the snapshot's vector has a smaller id than `last_event`. The vector is
-          JSON; `vector_of` reads it, and takes one that cannot be read for empty.
+          JSON; `vector_of` reads it, and takes one that cannot be read for empty. In a stream of
+          one origin none is that was taken of it, so there it need not be asked.
         """
         ...
 

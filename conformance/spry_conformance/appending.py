@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from spry_conformance.domain import Account, Deposit, Deposited
 from spry_conformance.faces import Face
-from spry_conformance.steps import MAIN, Put
+from spry_conformance.planted import mapping_record
+from spry_conformance.steps import MAIN, Claim, Handle, Put
 from spry_sqla.adapters import (
     NO_ID,
     Append,
@@ -19,6 +22,25 @@ from spry_sqla.adapters import (
     target_of,
     timestamp_of,
 )
+
+
+def deposit(owner: str) -> Handle:
+    """One event, by the usual way."""
+    return Handle(Deposit(owner, (1,)))
+
+
+MOVES: tuple[tuple[Handle | Put | Claim, ...], ...] = (
+    (deposit("Ann"), Put("Ann"), Put("Ann", key="k1")),
+    (deposit("Bea"), Put("Bea", "east")),
+    (deposit("Cal"), Put("Cal", "west")),
+    (Put("Dan", "east"), deposit("Eva")),
+    (Put("Flo", "west"), deposit("Gus")),
+    (deposit("Hal"), Put("Hal", mapped="Ida"), deposit("Hal"), Claim("Ida")),
+    (deposit("Jim"), Put("Kim", "east", key="k2"), deposit("Jim")),
+    (deposit("Lea"), Put("Lea", mapped="Max"), Put("Lea", "west", mapped="Max")),
+    (Put("Pat"), deposit("Sue"), Put("Sue", mapped="Pat")),
+)
+"""Ways in which actors are moved, each of owners of its own: all of them can be in one history."""
 
 
 def rows_of(storage: Face, step: Put, early: Iterator[str] | None = None) -> Append | None:
@@ -76,6 +98,14 @@ def rows_of(storage: Face, step: Put, early: Iterator[str] | None = None) -> App
         timestamp_of(command_id),
     )
     return Append(kind.name, [record], events, _mappings(storage, step, actor_id, command_id))
+
+
+def claim_of(storage: Face, owner: str) -> Append:
+    """The mapping that arrives from another origin: a name is the account's whose own it is."""
+    target = target_of(storage.domain, Account, {"owner": owner})
+    mapping = mapping_record(target.digest, f'{{"owner":"{owner}"}}', target.native_id)
+    name = storage.domain.actor(Account).name
+    return Append(name, mappings=[replace(mapping, origin="east")])
 
 
 def _mappings(storage: Face, step: Put, actor_id: str, command_id: str) -> list[MappingRecord]:

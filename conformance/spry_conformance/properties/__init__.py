@@ -10,6 +10,7 @@ from spry_conformance.properties import (  # noqa: F401  isort: skip
     append,
     concurrency,
     durability,
+    fused,
     idempotency,
     identity,
     relying,

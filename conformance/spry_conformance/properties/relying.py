@@ -5,17 +5,15 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from spry_conformance.appending import rows_of
+from spry_conformance.appending import MOVES, claim_of, rows_of
 from spry_conformance.domain import Account, Deposit
 from spry_conformance.faces import Face
 from spry_conformance.lab import Lab, expect, outcome_of
 from spry_conformance.ledger import expect_unchanged, read_ledger
-from spry_conformance.planted import mapping_record
 from spry_conformance.properties.registry import promise
 from spry_conformance.steps import MAIN, Claim, Handle, Put
 from spry_conformance.strategies import histories, most_of
 from spry_sqla.adapters import (
-    Append,
     Appended,
     Conflict,
     Holds,
@@ -31,23 +29,6 @@ from spry_sqla.adapters import (
 OTHER = "Zed"
 """Whom an append is about that relies on where others are."""
 
-
-def _deposit(owner: str) -> Handle:
-    return Handle(Deposit(owner, (1,)))
-
-
-# Each of owners of its own, so that all can be in one history.
-CASES: tuple[tuple[Any, ...], ...] = (
-    (_deposit("Ann"), Put("Ann"), Put("Ann", key="k1")),
-    (_deposit("Bea"), Put("Bea", "east")),
-    (_deposit("Cal"), Put("Cal", "west")),
-    (Put("Dan", "east"), _deposit("Eva")),
-    (Put("Flo", "west"), _deposit("Gus")),
-    (_deposit("Hal"), Put("Hal", mapped="Ida"), _deposit("Hal"), Claim("Ida")),
-    (_deposit("Jim"), Put("Kim", "east", key="k2"), _deposit("Jim")),
-    (_deposit("Lea"), Put("Lea", mapped="Max"), Put("Lea", "west", mapped="Max")),
-    (Put("Pat"), _deposit("Sue"), Put("Sue", mapped="Pat")),
-)
 
 names = st.sampled_from(["Ada", "Ada", "Bob"])
 claims = st.builds(Claim, st.sampled_from(["Eve", "Eve", "Ada"]))
@@ -75,7 +56,7 @@ class Place(NamedTuple):
     "what-is-relied-on-is-so",
     "An append that relies on where actors were is stored when each of them is there still and its "
     "keys are unused, and else nothing of it: whichever origin has moved an actor or used a key.",
-    steps=st.tuples(most_of(CASES), histories(deposits, puts, claims, most=6)).map(
+    steps=st.tuples(most_of(MOVES), histories(deposits, puts, claims, most=6)).map(
         lambda drawn: (*(step for case in drawn[0] for step in case), *drawn[1])
     ),
     tries=5,
@@ -92,7 +73,7 @@ def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
                 outcome_of(lab.do, step)
             case Claim():
                 if replicas:
-                    _claim(storage, owner)
+                    storage.perform(claim_of(storage, owner))
             case Put(origin=origin):
                 rows = rows_of(storage, step) if origin == MAIN or replicas else None
                 if rows is not None:
@@ -107,13 +88,6 @@ def _owner_of(step: Handle | Claim | Put) -> str:
     if isinstance(step, Handle):
         return str(step.command.identifiers()["owner"])
     return step.owner
-
-
-def _claim(storage: Face, owner: str) -> None:
-    target = target_of(storage.domain, Account, {"owner": owner})
-    mapping = mapping_record(target.digest, f'{{"owner":"{owner}"}}', target.native_id)
-    mapping = replace(mapping, origin="east")
-    storage.perform(Append(storage.domain.actor(Account).name, mappings=[mapping]))
 
 
 def _rely(storage: Face, before: dict[str, Place], relied: list[str], step: Any) -> None:

@@ -176,8 +176,7 @@ def _load_runs(operation: Load, rows: list[Any]) -> Loading | None:
         covered = 0 if snapshot is None else snapshot.version
         if header.others or covered + len(events) != (header.head_sequence or 0):
             return None
-        vector = vector_of(snapshot)
-        if vector and vector.get(operation.origin) != covered:
+        if vector_of(snapshot).get(operation.origin, 0) != covered:
             return None
         mapping = None if header.mapping is None else _hex(header.mapping)
         owner = Owner(
