@@ -118,8 +118,8 @@ def _hold(
         rows = cursor.fetchall()
         if len(rows) != 1:  # by no name, or by several in several origins: which of them decides?
             return holds_in(SqlStores(cursor, of_actor), positions, keys)
-        ((owner_id, head, others),) = rows
-        if owner_id != position.actor_id or head != position.head or others is not None:
+        ((owner_id, head, first),) = rows
+        if owner_id != position.actor_id or head != position.head or first != position.origin:
             return False
     return not (keys and SqlStores(cursor, of_actor).commands.with_keys(keys))
 
@@ -127,10 +127,10 @@ def _hold(
 def held(tables: ActorTables) -> sa.ClauseElement:
     """Per mapping of a digest whom it reaches, and of an actor where it is.
 
-    (owner), the id of the newest event in the last origin where that is this one, 1 where there is
-    an event of an origin before this one. Probes of indexes alone.
+    (owner), the id of the newest event in the last origin where that is this one, the first origin.
+    Probes of indexes alone.
     """
-    newest, earlier = tables.events.alias("newest"), tables.events.alias("earlier")
+    newest, oldest = tables.events.alias("newest"), tables.events.alias("oldest")
     actor_id = sa.bindparam("actor_id", type_=sa.Uuid(as_uuid=False))
     origin = sa.bindparam("origin", type_=sa.Text())
     head = (
@@ -140,14 +140,15 @@ def held(tables: ActorTables) -> sa.ClauseElement:
         .limit(_ONE)
         .scalar_subquery()
     )
-    others = (
-        sa.select(_ONE)
-        .where(earlier.c.actor_id == actor_id, earlier.c.origin < origin)
+    first = (
+        sa.select(oldest.c.origin)
+        .where(oldest.c.actor_id == actor_id)
+        .order_by(oldest.c.origin)
         .limit(_ONE)
         .scalar_subquery()
     )
     digest = sa.bindparam("digest", type_=sa.LargeBinary())
-    return sa.select(sqlite.hex_id(tables.id_map.c.actor_id), head, others).where(
+    return sa.select(sqlite.hex_id(tables.id_map.c.actor_id), head, first).where(
         tables.id_map.c.digest == digest
     )
 

@@ -14,7 +14,6 @@ from spry_sqla.schema import ActorTables
 from spry_sqla.schema.tables import JsonText, UtcDateTime
 from spry_sqla.sql.fused_postgresql.probes import (
     ONE,
-    is_there,
     owner_of,
     recordset,
     targets_of,
@@ -108,8 +107,9 @@ def _moved(tables: ActorTables, *, single: bool, keys: bool) -> sa.CTE:
     origin = sa.bindparam("origin", type_=sa.Text())
     owner = owner_of(tables, target, digest)
     reached = owner.with_only_columns(owner.selected_columns.actor_id).scalar_subquery()
-    newest, earlier = tables.events.alias("h"), tables.events.alias("e")
-    # No event of an origin that sorts after this one, and none of one that sorts before it.
+    # The ends of the stream by origin: where both are of this one, all is. Each in the order of the
+    # index, for by a mere condition the planner would read all of a few long streams.
+    newest, oldest = tables.events.alias("h"), tables.events.alias("e")
     head = (
         sa.select(sa.case((newest.c.origin == origin, newest.c.id)))
         .where(newest.c.actor_id == target.c.expected)
@@ -118,11 +118,18 @@ def _moved(tables: ActorTables, *, single: bool, keys: bool) -> sa.CTE:
         .correlate(target)
         .scalar_subquery()
     )
-    others = is_there(target, earlier.c.actor_id == target.c.expected, earlier.c.origin < origin)
+    first = (
+        sa.select(oldest.c.origin)
+        .where(oldest.c.actor_id == target.c.expected)
+        .order_by(oldest.c.origin)
+        .limit(ONE)
+        .correlate(target)
+        .scalar_subquery()
+    )
     holds = sa.and_(
         sa.func.coalesce(reached, target.c.native_id) == target.c.expected,
         head == target.c.head,
-        ~others,
+        first == origin,
     )
     moved = sa.select(ONE).select_from(target).where(holds.is_not(sa.true()))
     used = [sa.select(ONE).select_from(used_keys(tables))] if keys else []
