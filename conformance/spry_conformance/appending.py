@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from spry_conformance.domain import Account, Deposit, Deposited
 from spry_conformance.faces import Face
 from spry_conformance.planted import mapping_record
-from spry_conformance.steps import MAIN, Claim, Handle, Put
+from spry_conformance.steps import MAIN, Claim, Forge, Handle, HandleMany, Put
+from spry_conformance.world import concerned
 from spry_sqla.adapters import (
     NO_ID,
     Append,
@@ -41,6 +42,18 @@ MOVES: tuple[tuple[Handle | Put | Claim, ...], ...] = (
     (Put("Pat"), deposit("Sue"), Put("Sue", mapped="Pat")),
 )
 """Ways in which actors are moved, each of owners of its own: all of them can be in one history."""
+
+
+def owners_of(step: Any) -> list[str]:
+    """Under which names a step knows the accounts that it is about."""
+    match step:
+        case Put(owner, mapped=str(other)):
+            return [owner, other]
+        case Put() | Claim() | Forge():
+            return [step.owner]
+        case Handle() | HandleMany():
+            return [str(identifiers["owner"]) for _, identifiers in concerned(step)]
+    return []
 
 
 def rows_of(storage: Face, step: Put, early: Iterator[str] | None = None) -> Append | None:

@@ -1,6 +1,6 @@
 """What histories are drawn from: few names, so that they meet, and numbers at the edges."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -65,6 +65,11 @@ def most_of(cases: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:
     """Nearly all of some cases in each history, so that each run tries each; at the least none."""
     each = [st.sampled_from([(), *[(case,)] * 126]) for case in cases]
     return st.tuples(*each).map(lambda drawn: tuple(case for some in drawn for case in some))
+
+
+def most_scenes(scenes: Iterable[Sequence[T]]) -> st.SearchStrategy[tuple[T, ...]]:
+    """The steps of nearly all of some short histories, one after the other."""
+    return most_of(scenes).map(lambda drawn: tuple(step for scene in drawn for step in scene))
 
 
 def histories(

@@ -6,15 +6,14 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from spry_conformance.appending import MOVES, claim_of, deposit, rows_of
+from spry_conformance.appending import MOVES, claim_of, deposit, owners_of, rows_of
 from spry_conformance.domain import Account, Deposit
 from spry_conformance.faces import Face
 from spry_conformance.foreign import forge
 from spry_conformance.lab import Broken, Lab, expect, outcome_of
 from spry_conformance.properties.registry import promise
-from spry_conformance.steps import MAIN, Claim, Forge, Handle, HandleMany, Put, Reopen
-from spry_conformance.strategies import batches, commands, long_histories, most_of, reopenings
-from spry_conformance.world import concerned
+from spry_conformance.steps import MAIN, Claim, Forge, Handle, Put, Reopen
+from spry_conformance.strategies import batches, commands, long_histories, most_scenes, reopenings
 from spry_sqla.adapters import (
     Appended,
     Conflict,
@@ -78,8 +77,8 @@ at_random = long_histories(
     "P52",
     "fused-equals-composed",
     "An operation that is not composed of the four stores is answered as those would answer it.",
-    steps=st.tuples(most_of((*FOUND, *MOVES)), at_random).map(
-        lambda drawn: (Reopen(0, 3), *(step for case in drawn[0] for step in case), *drawn[1])
+    steps=st.tuples(most_scenes((*FOUND, *MOVES)), at_random).map(
+        lambda drawn: (Reopen(0, 3), *drawn[0], *drawn[1])
     ),
     needs={"fused"},
     tries=5,
@@ -89,7 +88,7 @@ def fused_equals_composed(lab: Lab, steps: tuple[Any, ...]) -> None:
     replicas = "replicas" in lab.adapter.capabilities
     seen: dict[str, None] = {}
     for place, step in enumerate(steps):
-        owners = _owners_of(step)
+        owners = owners_of(step)
         seen.update(dict.fromkeys(owners))
         if isinstance(step, Reopen):
             lab.reopen(step)
@@ -108,17 +107,6 @@ def fused_equals_composed(lab: Lab, steps: tuple[Any, ...]) -> None:
         _compare(lab.storage(), owners, place)
     for place in range(SHARES):
         _compare(lab.storage(), list(seen), place)
-
-
-def _owners_of(step: Any) -> list[str]:
-    match step:
-        case Put():
-            return [step.owner, *([step.mapped] if step.mapped else [])]
-        case Claim() | Forge():
-            return [step.owner]
-        case Handle() | HandleMany():
-            return [str(identifiers["owner"]) for _, identifiers in concerned(step)]
-    return []
 
 
 def _put(sides: tuple[Face, Face], step: Put, early: Iterator[str]) -> None:

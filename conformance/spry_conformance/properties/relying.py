@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from spry_conformance.appending import MOVES, claim_of, rows_of
+from spry_conformance.appending import MOVES, claim_of, owners_of, rows_of
 from spry_conformance.domain import Account, Deposit
 from spry_conformance.faces import Face
 from spry_conformance.lab import Lab, expect, outcome_of
 from spry_conformance.ledger import expect_unchanged, read_ledger
 from spry_conformance.properties.registry import promise
 from spry_conformance.steps import MAIN, Claim, Handle, Put
-from spry_conformance.strategies import histories, most_of
+from spry_conformance.strategies import histories, most_scenes
 from spry_sqla.adapters import (
     Appended,
     Conflict,
@@ -56,8 +56,8 @@ class Place(NamedTuple):
     "what-is-relied-on-is-so",
     "An append that relies on where actors were is stored when each of them is there still and its "
     "keys are unused, and else nothing of it: whichever origin has moved an actor or used a key.",
-    steps=st.tuples(most_of(MOVES), histories(deposits, puts, claims, most=6)).map(
-        lambda drawn: (*(step for case in drawn[0] for step in case), *drawn[1])
+    steps=st.tuples(most_scenes(MOVES), histories(deposits, puts, claims, most=6)).map(
+        lambda drawn: drawn[0] + drawn[1]
     ),
     tries=5,
 )
@@ -65,15 +65,14 @@ def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
     storage, replicas = lab.storage(), "replicas" in lab.adapter.capabilities
     last = "nobody"
     for step in steps:
-        owner = _owner_of(step)
-        owners = [owner, getattr(step, "mapped", None) or last]
+        owners = [*owners_of(step), last][:2]
         before = _places(storage, owners)
         match step:
             case Handle():
                 outcome_of(lab.do, step)
             case Claim():
                 if replicas:
-                    storage.perform(claim_of(storage, owner))
+                    storage.perform(claim_of(storage, step.owner))
             case Put(origin=origin):
                 rows = rows_of(storage, step) if origin == MAIN or replicas else None
                 if rows is not None:
@@ -81,13 +80,7 @@ def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
         for side in (storage, storage.composed()):
             for relied in (owners[:1], owners[1:], owners, owners[::-1]):
                 _rely(side, before, relied, step)
-        last = owner
-
-
-def _owner_of(step: Handle | Claim | Put) -> str:
-    if isinstance(step, Handle):
-        return str(step.command.identifiers()["owner"])
-    return step.owner
+        last = owners[0]
 
 
 def _rely(storage: Face, before: dict[str, Place], relied: list[str], step: Any) -> None:

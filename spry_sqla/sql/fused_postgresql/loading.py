@@ -176,7 +176,8 @@ def _load_runs(operation: Load, rows: list[Any]) -> Loading | None:
         covered = 0 if snapshot is None else snapshot.version
         if header.others or covered + len(events) != (header.head_sequence or 0):
             return None
-        if vector_of(snapshot).get(operation.origin, 0) != covered:
+        vector = vector_of(snapshot)  # empty where it cannot be read: who replays passes it over
+        if vector and vector.get(operation.origin) != covered:
             return None
         mapping = None if header.mapping is None else _hex(header.mapping)
         owner = Owner(
