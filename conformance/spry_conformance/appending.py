@@ -40,6 +40,7 @@ MOVES: tuple[tuple[Handle | Put | Claim, ...], ...] = (
     (deposit("Jim"), Put("Kim", "east", key="k2"), deposit("Jim")),
     (deposit("Lea"), Put("Lea", mapped="Max"), Put("Lea", "west", mapped="Max")),
     (Put("Pat"), deposit("Sue"), Put("Sue", mapped="Pat")),
+    (Put("Abe", mapped="Cid"), Put("Bab", "east", mapped="Cid"), Put("Abe", "west", mapped="Cid")),
 )
 """Ways in which actors are moved, each of owners of its own: all of them can be in one history."""
 

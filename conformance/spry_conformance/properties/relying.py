@@ -46,6 +46,8 @@ puts = st.builds(
 class Place(NamedTuple):
     """Where an actor is: whom its identifiers reach, the origins of its events, and their ids."""
 
+    native_id: str
+    mapped: bool
     actor_id: str
     origins: set[str]
     ids: list[str]
@@ -77,10 +79,20 @@ def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
                 rows = rows_of(storage, step) if origin == MAIN or replicas else None
                 if rows is not None:
                     storage.perform(rows)
+        _reach(before, _places(storage, owners), step, replicas=replicas)
         for side in (storage, storage.composed()):
             for relied in (owners[:1], owners[1:], owners, owners[::-1]):
                 _rely(side, before, relied, step)
         last = owners[0]
+
+
+def _reach(before: dict[str, Place], now: dict[str, Place], step: Any, *, replicas: bool) -> None:
+    """The actor whose own identifiers they are wins, and else who was mapped first."""
+    for owner, place in now.items():
+        if isinstance(step, Claim) and owner == step.owner and replicas:
+            expect(place.actor_id, place.native_id, f"whom {owner!r} reaches after {step}")
+        elif before[owner].mapped:
+            expect(place.actor_id, before[owner].actor_id, f"whom {owner!r} reaches after {step}")
 
 
 def _rely(storage: Face, before: dict[str, Place], relied: list[str], step: Any) -> None:
@@ -121,5 +133,6 @@ def _places(storage: Face, owners: list[str]) -> dict[str, Place]:
         actor_id = reached.actor_id or target.native_id
         events = storage.perform(ReadHistory(name, actor_id, {})).events
         ids = [event.id for event in events]
-        places[owner] = Place(actor_id, {event.origin for event in events}, ids)
+        origins, mapped = {event.origin for event in events}, reached.actor_id is not None
+        places[owner] = Place(target.native_id, mapped, actor_id, origins, ids)
     return places

@@ -56,6 +56,12 @@ class GivesAllActors(MemoryMaps):
         return super().page(after, until, 1_000_000)
 
 
+@mutant("P50", "gives actors, too, that came while they were read")
+class GivesNewcomers(MemoryMaps):
+    def page(self, after: str, until: str, limit: int) -> list[tuple[str, str]]:
+        return super().page(after, "f" * 32, limit)
+
+
 @mutant("P50", "gives all commands, whichever are asked for")
 class GivesAllCommands(MemoryCommands):
     def read(self, ids: Sequence[str]) -> list[CommandRecord]:
