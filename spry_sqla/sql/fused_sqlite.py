@@ -130,7 +130,7 @@ def held(tables: ActorTables) -> sa.ClauseElement:
     (owner), the id of the newest event in the last origin where that is this one, the first origin.
     Probes of indexes alone.
     """
-    newest, oldest = tables.events.alias("newest"), tables.events.alias("oldest")
+    newest = tables.events.alias("newest")
     actor_id = sa.bindparam("actor_id", type_=sa.Uuid(as_uuid=False))
     origin = sa.bindparam("origin", type_=sa.Text())
     head = (
@@ -140,16 +140,23 @@ def held(tables: ActorTables) -> sa.ClauseElement:
         .limit(_ONE)
         .scalar_subquery()
     )
-    first = (
-        sa.select(oldest.c.origin)
-        .where(oldest.c.actor_id == actor_id)
-        .order_by(oldest.c.origin)
-        .limit(_ONE)
-        .scalar_subquery()
-    )
     digest = sa.bindparam("digest", type_=sa.LargeBinary())
-    return sa.select(sqlite.hex_id(tables.id_map.c.actor_id), head, first).where(
-        tables.id_map.c.digest == digest
+    owner_id, first = sqlite.hex_id(tables.id_map.c.actor_id), _first_origin(tables, actor_id)
+    return sa.select(owner_id, head, first).where(tables.id_map.c.digest == digest)
+
+
+def _first_origin(
+    tables: ActorTables, actor_id: sa.ColumnElement[Any], *outer: sa.FromClause
+) -> sa.ColumnElement[Any]:
+    """The origin that sorts first of those that have events of an actor."""
+    events = tables.events.alias("oldest")
+    return (
+        sa.select(events.c.origin)
+        .where(events.c.actor_id == actor_id)
+        .order_by(events.c.origin)
+        .limit(_ONE)
+        .correlate(*outer)
+        .scalar_subquery()
     )
 
 
@@ -159,7 +166,7 @@ def reached(tables: ActorTables, *, snapshots: bool = False) -> sa.ClauseElement
     (mapping, owner, origin of the mapping), (id, sequence, origin) of the newest event in the last
     origin, the first origin, and the columns of `StoredSnapshot`. Probes of indexes alone.
     """
-    mapping, head, others = tables.id_map, tables.events.alias("head"), tables.events.alias()
+    mapping, head = tables.id_map, tables.events.alias("head")
     digest = sa.bindparam("digest", type_=sa.LargeBinary())
     once = sa.select(_ONE).subquery("once")
     actor_id = sa.func.coalesce(
@@ -174,14 +181,7 @@ def reached(tables: ActorTables, *, snapshots: bool = False) -> sa.ClauseElement
         .correlate(mapping)
         .scalar_subquery()
     )
-    first = (
-        sa.select(others.c.origin)
-        .where(others.c.actor_id == actor_id)
-        .order_by(others.c.origin)
-        .limit(_ONE)
-        .correlate(mapping)
-        .scalar_subquery()
-    )
+    first = _first_origin(tables, actor_id, mapping)
     found: Any = once.outerjoin(mapping, mapping.c.digest == digest)
     found = found.outerjoin(head, head.c.id == newest)
     columns = [

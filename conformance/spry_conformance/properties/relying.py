@@ -61,7 +61,7 @@ class Place(NamedTuple):
     steps=st.tuples(most_scenes(MOVES), histories(deposits, puts, claims, most=6)).map(
         lambda drawn: drawn[0] + drawn[1]
     ),
-    tries=5,
+    tries=4,
 )
 def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
     storage, replicas = lab.storage(), "replicas" in lab.adapter.capabilities

@@ -14,6 +14,7 @@ from spry_sqla.schema import ActorTables
 from spry_sqla.schema.tables import JsonText, UtcDateTime
 from spry_sqla.sql.fused_postgresql.probes import (
     ONE,
+    first_origin,
     owner_of,
     recordset,
     targets_of,
@@ -107,9 +108,8 @@ def _moved(tables: ActorTables, *, single: bool, keys: bool) -> sa.CTE:
     origin = sa.bindparam("origin", type_=sa.Text())
     owner = owner_of(tables, target, digest)
     reached = owner.with_only_columns(owner.selected_columns.actor_id).scalar_subquery()
-    # The ends of the stream by origin: where both are of this one, all is. Each in the order of the
-    # index, for by a mere condition the planner would read all of a few long streams.
-    newest, oldest = tables.events.alias("h"), tables.events.alias("e")
+    # The ends of the stream by origin: where both are of this one, all is.
+    newest = tables.events.alias("h")
     head = (
         sa.select(sa.case((newest.c.origin == origin, newest.c.id)))
         .where(newest.c.actor_id == target.c.expected)
@@ -118,14 +118,7 @@ def _moved(tables: ActorTables, *, single: bool, keys: bool) -> sa.CTE:
         .correlate(target)
         .scalar_subquery()
     )
-    first = (
-        sa.select(oldest.c.origin)
-        .where(oldest.c.actor_id == target.c.expected)
-        .order_by(oldest.c.origin)
-        .limit(ONE)
-        .correlate(target)
-        .scalar_subquery()
-    )
+    first = first_origin(tables, target.c.expected, target)
     holds = sa.and_(
         sa.func.coalesce(reached, target.c.native_id) == target.c.expected,
         head == target.c.head,

@@ -17,7 +17,14 @@ from spry_sqla.operations import Load, Loaded, Loading, Owner, Run, StoredSnapsh
 from spry_sqla.records import StoredEvent
 from spry_sqla.schema import ActorTables
 from spry_sqla.sql import postgresql
-from spry_sqla.sql.fused_postgresql.probes import ONE, is_there, owner_of, targets_of, used_keys
+from spry_sqla.sql.fused_postgresql.probes import (
+    ONE,
+    first_origin,
+    is_there,
+    owner_of,
+    targets_of,
+    used_keys,
+)
 from spry_sqla.sql.postgresql import at, hex_id
 from spry_sqla.sql.statements import (
     Statements,
@@ -299,17 +306,9 @@ def _cut(events: list[StoredEvent], limit: int) -> tuple[list[StoredEvent], bool
 
 def _newest(tables: ActorTables, actor: sa.CTE) -> sa.FromClause:
     """The newest event of an actor in the last origin, and whether there are `others`."""
-    events, head = tables.events.alias("e"), tables.events.alias("h")
-    origin = sa.bindparam("origin", type_=sa.Text())
+    head, origin = tables.events.alias("h"), sa.bindparam("origin", type_=sa.Text())
     # The ends of the stream by origin: where both are of this one, all is.
-    first = (
-        sa.select(events.c.origin)
-        .where(events.c.actor_id == actor.c.actor_id)
-        .order_by(events.c.origin)
-        .limit(ONE)
-        .correlate(actor)
-        .scalar_subquery()
-    )
+    first = first_origin(tables, actor.c.actor_id, actor)
     others = sa.or_(head.c.origin != origin, first != origin)
     return (
         sa.select(head.c.id, head.c.sequence, others.label("others"))
