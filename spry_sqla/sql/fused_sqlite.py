@@ -23,7 +23,7 @@ from spry_sqla.operations import (
 )
 from spry_sqla.schema import ActorTables
 from spry_sqla.sql import sqlite, statements
-from spry_sqla.sql.statements import Statements, usable_snapshots
+from spry_sqla.sql.statements import Statements, first_origin, usable_snapshots
 from spry_sqla.sql.stores import SqlStores
 from spry_sqla.stores import KeyTaken, read, vector_of, write
 from spry_sqla.stores import holds as holds_in
@@ -141,23 +141,8 @@ def held(tables: ActorTables) -> sa.ClauseElement:
         .scalar_subquery()
     )
     digest = sa.bindparam("digest", type_=sa.LargeBinary())
-    owner_id, first = sqlite.hex_id(tables.id_map.c.actor_id), _first_origin(tables, actor_id)
+    owner_id, first = sqlite.hex_id(tables.id_map.c.actor_id), first_origin(tables, actor_id)
     return sa.select(owner_id, head, first).where(tables.id_map.c.digest == digest)
-
-
-def _first_origin(
-    tables: ActorTables, actor_id: sa.ColumnElement[Any], *outer: sa.FromClause
-) -> sa.ColumnElement[Any]:
-    """The origin that sorts first of those that have events of an actor."""
-    events = tables.events.alias("oldest")
-    return (
-        sa.select(events.c.origin)
-        .where(events.c.actor_id == actor_id)
-        .order_by(events.c.origin)
-        .limit(_ONE)
-        .correlate(*outer)
-        .scalar_subquery()
-    )
 
 
 def reached(tables: ActorTables, *, snapshots: bool = False) -> sa.ClauseElement:
@@ -181,7 +166,7 @@ def reached(tables: ActorTables, *, snapshots: bool = False) -> sa.ClauseElement
         .correlate(mapping)
         .scalar_subquery()
     )
-    first = _first_origin(tables, actor_id, mapping)
+    first = first_origin(tables, actor_id, mapping)
     found: Any = once.outerjoin(mapping, mapping.c.digest == digest)
     found = found.outerjoin(head, head.c.id == newest)
     columns = [

@@ -155,7 +155,9 @@ def test_no_long_stream_is_read_as_a_whole(
     long_streams: Any, kind: str, operation: Read, composed: bool
 ) -> None:
     """Of few actors with long streams any condition on one looks as if it were met at once."""
-    for plan in _plans(long_streams[kind], operation, composed=composed):
+    plans = _plans(long_streams[kind], operation, composed=composed)
+    assert plans
+    for plan in plans:
         read = [line for line in plan.splitlines() if _reads_all(line)]
         # There are two mappings only, and to read both is the shortest way.
         assert all(KIND.tables.id_map.name in line for line in read), plan

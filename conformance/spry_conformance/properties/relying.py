@@ -27,7 +27,7 @@ from spry_sqla.adapters import (
 )
 
 OTHER = "Zed"
-"""Whom an append is about that relies on where others are."""
+"""Whom the appends are about that rely on where it is itself, or where others are."""
 
 
 names = st.sampled_from(["Ada", "Ada", "Bob"])
@@ -68,7 +68,7 @@ def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
     last = "nobody"
     for step in steps:
         owners = [*owners_of(step), last][:2]
-        before = _places(storage, owners)
+        before = _places(storage, [*owners, OTHER])
         match step:
             case Handle():
                 outcome_of(lab.do, step)
@@ -81,7 +81,8 @@ def what_is_relied_on_is_so(lab: Lab, steps: tuple[Any, ...]) -> None:
                     storage.perform(rows)
         _reach(before, _places(storage, owners), step, replicas=replicas)
         for side in (storage, storage.composed()):
-            for relied in (owners[:1], owners[1:], owners, owners[::-1]):
+            before |= _places(storage, [OTHER])
+            for relied in ([OTHER], owners[:1], owners[1:], owners, owners[::-1], [OTHER]):
                 _rely(side, before, relied, step)
         last = owners[0]
 

@@ -14,13 +14,12 @@ from spry_sqla.schema import ActorTables
 from spry_sqla.schema.tables import JsonText, UtcDateTime
 from spry_sqla.sql.fused_postgresql.probes import (
     ONE,
-    first_origin,
     owner_of,
     recordset,
     targets_of,
     used_keys,
 )
-from spry_sqla.sql.statements import Statements, json_text
+from spry_sqla.sql.statements import Statements, first_origin, json_text
 from spry_sqla.stores import KeyTaken
 
 _PARTS = ("commands", "events", "mappings", "links", "snapshots")

@@ -19,8 +19,6 @@ from spry_sqla.schema import ActorTables
 from spry_sqla.sql import postgresql
 from spry_sqla.sql.fused_postgresql.probes import (
     ONE,
-    first_origin,
-    is_there,
     owner_of,
     targets_of,
     used_keys,
@@ -29,6 +27,7 @@ from spry_sqla.sql.postgresql import at, hex_id
 from spry_sqla.sql.statements import (
     Statements,
     bounds,
+    first_origin,
     json_text,
     run_after,
     stored_event,
@@ -327,7 +326,7 @@ def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
     origin = sa.bindparam("origin", type_=sa.Text())
     claimed = sa.or_(
         sa.func.coalesce(owner.c.origin == origin, sa.false()),
-        is_there(target, claim.c.digest == digest, claim.c.origin == origin),
+        _is_there(target, claim.c.digest == digest, claim.c.origin == origin),
     )
     return (
         sa.select(
@@ -340,6 +339,15 @@ def _actors(tables: ActorTables, *, single: bool) -> sa.CTE:
         .select_from(target.outerjoin(owner, sa.true()))
         .cte("actor")
     )
+
+
+def _is_there(outer: sa.FromClause, *conditions: sa.ColumnElement[bool]) -> Any:
+    """Whether a row is there, by one probe for each row of `outer`.
+
+    An EXISTS would, where many rows ask, be made a hash of all of the table.
+    """
+    probe = sa.select(ONE).where(*conditions).limit(ONE).correlate(outer).scalar_subquery()
+    return probe.is_not(None)
 
 
 def _previous(of_keys: Iterable[Sequence[str]]) -> dict[str, str]:

@@ -47,34 +47,6 @@ def owner_of(
     )
 
 
-def is_there(outer: sa.FromClause, *conditions: sa.ColumnElement[bool]) -> Any:
-    """Whether a row is there, by one probe for each row of `outer`.
-
-    An EXISTS would, where many rows ask, be made a hash of all of the table.
-    """
-    probe = sa.select(ONE).where(*conditions).limit(ONE).correlate(outer).scalar_subquery()
-    return probe.is_not(None)
-
-
-def first_origin(
-    tables: ActorTables, actor_id: sa.ColumnElement[Any], outer: sa.FromClause
-) -> sa.ColumnElement[Any]:
-    """The origin that sorts first of those that have events of an actor.
-
-    In the order of the index, for by a mere condition on the origin the planner would read all of a
-    few long streams.
-    """
-    events = tables.events.alias("e")
-    return (
-        sa.select(events.c.origin)
-        .where(events.c.actor_id == actor_id)
-        .order_by(events.c.origin)
-        .limit(ONE)
-        .correlate(outer)
-        .scalar_subquery()
-    )
-
-
 def used_keys(tables: ActorTables) -> sa.Subquery:
     """(id, key) of the commands that have used the keys, of at most a thousand origins."""
     command, key = tables.commands.c, each("keys")
