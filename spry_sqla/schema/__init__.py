@@ -14,9 +14,7 @@ from spry_sqla.schema.renaming import move
 from spry_sqla.schema.script import script
 from spry_sqla.schema.tables import (
     ActorTables,
-    JsonText,
     SharedTables,
-    UtcDateTime,
     actor_tables,
     former_tables,
     index_names,
@@ -32,6 +30,7 @@ from spry_sqla.schema.triggers import (
     unguard,
     whole,
 )
+from spry_sqla.schema.types import JsonText, UtcDateTime
 
 __all__ = [
     "ALEMBIC",

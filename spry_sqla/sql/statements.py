@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from spry_sqla.schema import ActorTables, SharedTables
-from spry_sqla.schema.tables import UtcDateTime, UtcNow
+from spry_sqla.schema.types import UtcDateTime, UtcNow
 
 Build: TypeAlias = Callable[[ActorTables, "Flavor"], sa.ClauseElement]
 

@@ -7,7 +7,16 @@ from dataclasses import asdict, dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-HEADINGS = ("work", "where", "of the floor", "goal", "ahead of the peer", "goal", "peer's best")
+HEADINGS = (
+    "work",
+    "where",
+    "of the floor",
+    "goal",
+    "ahead of the peer",
+    "goal",
+    "the floor ahead",
+    "peer's best",
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,11 @@ class Row:
     """Numbers that are no ratios, such as the floor's operations per second on this machine."""
 
     @property
+    def reach(self) -> float | None:
+        """How many times as long as the floor the peer took: what a library without cost has."""
+        return None if self.floor is None or self.peer is None else self.floor * self.peer
+
+    @property
     def met(self) -> bool:
         floor = self.floor is None or self.floor_goal is None or self.floor <= self.floor_goal
         return floor and (
@@ -40,6 +54,7 @@ class Row:
             _goal("≤", self.floor_goal, self.floor, at_most=True),
             _number(self.peer),
             _goal("≥", self.peer_goal, self.peer, at_most=False),
+            _number(self.reach),
             self.peer_mode,
         )
 
@@ -52,7 +67,7 @@ def show(rows: Iterable[Row]) -> None:
 
 
 def markdown(rows: Iterable[Row]) -> str:
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|---|---|---:|---|---:|---|---|"]
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|---|---|---:|---|---:|---|---:|---|"]
     lines += ["| " + " | ".join(row.cells()) + " |" for row in rows]
     return "\n".join(lines)
 

@@ -2,10 +2,12 @@
 
 import os
 import pickle
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 from mutants.registry import CLAIMS, MUTANTS, Mutant
 from spry_conformance import Adapter
@@ -84,7 +86,8 @@ class WritesWhenItIsAskedTo(InFile):
 
 def in_file(kind: type[InFile] = InFile, **options: Any) -> Adapter:
     """An adapter for the kit."""
-    path = Path(tempfile.mkdtemp(prefix="spry-mutant-")) / "records"
+    folder = tempfile.mkdtemp(prefix="spry-mutant-")
+    path = Path(folder) / "records"
 
     def reset() -> None:
         path.unlink(missing_ok=True)
@@ -100,7 +103,7 @@ def in_file(kind: type[InFile] = InFile, **options: Any) -> Adapter:
     def close(storage: Any) -> None:
         _open.clear()
 
-    return Adapter(
+    adapter = Adapter(
         open=open_storage,
         reset=reset,
         close=close,
@@ -108,6 +111,8 @@ def in_file(kind: type[InFile] = InFile, **options: Any) -> Adapter:
         name=kind.__name__,
         **options,
     )
+    finalize(adapter, shutil.rmtree, folder)
+    return adapter
 
 
 MUTANTS += [

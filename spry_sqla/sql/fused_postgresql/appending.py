@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from spry_sqla.operations import Append, Holds, Position
 from spry_sqla.schema import ActorTables
-from spry_sqla.schema.tables import JsonText, UtcDateTime
+from spry_sqla.schema.types import JsonText, UtcDateTime
 from spry_sqla.sql.fused_postgresql.probes import (
     ONE,
     owner_of,
