@@ -151,7 +151,7 @@ class SqlAdapter:
                 with suppress(Exception):
                     cursor.execute("ROLLBACK TO SAVEPOINT spry_sqla")
                     cursor.execute("RELEASE SAVEPOINT spry_sqla")
-                if isinstance(error, Exception) and self._flavor.has_lost(connection):
+                if self._is_drivers(error) and self._flavor.has_lost(connection):
                     raise _TransactionLost(error) from error
                 raise
             return answer
@@ -289,8 +289,7 @@ class SqlAdapter:
 
         Where the connection broke, whether it was committed is not known.
         """
-        dbapi: Any = self._dialect.dbapi
-        if not isinstance(error, dbapi.Error):
+        if not self._is_drivers(error):
             return None
         if self._flavor.fault_of(error) in (Fault.DEADLOCK, Fault.TAKEN):
             return ConcurrencyError(
@@ -320,16 +319,19 @@ class SqlAdapter:
             return Conflict()
         failure = self._failure(fault, error, operation)
         if isinstance(failure, StorageUnavailable):
-            if fault is Fault.LOST and not within:
+            if fault is Fault.LOST and not within and connection.dbapi_connection is not None:
                 connection.invalidate(error)
             failure.__cause__ = error
             return Unavailable(failure, nothing_stored=fault is not Fault.LOST)
         raise failure from (None if self._flavor.quotes_rows(error) else error)
 
+    def _is_drivers(self, error: BaseException) -> bool:
+        dbapi: Any = self._dialect.dbapi
+        return isinstance(error, dbapi.Error)
+
     def _fault(self, connection: PoolProxiedConnection, error: Exception) -> Fault | None:
         """The meaning of an error; None where it is no driver's."""
-        dbapi: Any = self._dialect.dbapi
-        if not isinstance(error, dbapi.Error):
+        if not self._is_drivers(error):
             return None
         driver: Any = connection.dbapi_connection
         if driver is None or self._dialect.is_disconnect(error, driver, None):

@@ -103,17 +103,26 @@ def reading(connection: Any) -> Iterator[None]:
     it is committed. Left open, it would take our rows with it when the connection is given back.
     """
     driver = connection.dbapi_connection
-    if driver.autocommit:
-        yield
-        return
-    if _in_transaction(driver):
+    found = driver.autocommit
+    if not found and _in_transaction(driver):
         driver.commit()
     try:
-        # A task may be cancelled when this has been done, and before it goes on.
-        driver.autocommit = True
+        if not found:
+            # A task may be cancelled when this has been done, and before it goes on.
+            driver.autocommit = True
         yield
+    except BaseException as error:
+        if _is_at_work(driver):
+            # A signal's handler has raised where the driver waited. The server is told to stop;
+            # whether it did so in time nobody knows, and what it answers nobody must read.
+            with suppress(Exception):
+                driver.cancel()
+            connection.invalidate(error)
+        elif _gone(driver):  # such as the driver does where it could not cancel a statement
+            connection.invalidate(error)
+        raise
     finally:
-        if not _gone(driver):
+        if not (found or _gone(driver)):
             driver.autocommit = False
 
 
@@ -152,10 +161,10 @@ def failed_before(error: BaseException) -> bool:
 
 
 def has_lost(connection: Any) -> bool:
-    """Whether a statement has failed in the transaction that is open on a connection."""
+    """Whether a statement has failed in the transaction that is open, or was left at work."""
     status = _transaction_status(connection.driver_connection)
     if status is not None:
-        return status == _IN_ERROR
+        return status in (_AT_WORK, _IN_ERROR)
     if getattr(connection.dbapi_connection, "_transaction", connection) is None:
         # A task was cancelled in asyncpg's BEGIN: it is open, or about to be, and nobody ends it.
         return True
@@ -169,6 +178,9 @@ def has_lost(connection: Any) -> bool:
     return False
 
 
+_AT_WORK = 1
+"""PQTRANS_ACTIVE of libpq."""
+
 _IN_ERROR = 3
 """PQTRANS_INERROR of libpq."""
 
@@ -181,6 +193,11 @@ def _transaction_status(driver: Any) -> int | None:
     if (ask := getattr(driver, "get_transaction_status", None)) is not None:
         return int(ask())
     return None
+
+
+def _is_at_work(driver: Any) -> bool:
+    """Whether the answer to a statement has not come."""
+    return _transaction_status(driver) == _AT_WORK
 
 
 def _gone(driver: Any) -> bool:
