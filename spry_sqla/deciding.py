@@ -5,7 +5,7 @@ says.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from spry_sqla.clock import timestamp_of
@@ -154,9 +154,9 @@ class Batch(Generic[A]):
         state = codec.copy(original)
         for event in events:
             kind = context.domain.event(type(event))
-            content = kind.codec.encode(event)
+            content, kept = kind.codec.keep(event)
             contents.append((kind, content))
-            state = apply(kind.codec.decode(content), state, context.kind)
+            state = apply(kept, state, context.kind)
 
         renamed = yield from self._renamed(envelope, replay, original, state)
         if isinstance(renamed, IdentifiersTaken):
@@ -308,14 +308,9 @@ def _first_outcome(context: Context[A], envelope: Envelope, command_id: str) -> 
 
 def _gather(domain: Domain, command: Any, decision: Any) -> tuple[list[Any], list[Exception]]:
     """The events and the errors of a decision, in any of its forms."""
-    if decision is None:
-        return [], []
-    single = isinstance(decision, Exception | str | Mapping) or hasattr(decision, "apply")
-    if single or not isinstance(decision, Iterable):
-        decision = [decision]
     events: list[Any] = []
     errors: list[Exception] = []
-    for item in decision:
+    for item in _items(decision):
         if isinstance(item, Exception):
             errors.append(item)
         elif domain.is_event(item):
@@ -331,6 +326,19 @@ def _gather(domain: Domain, command: Any, decision: Any) -> tuple[list[Any], lis
                 "return or yield events and exceptions (instances), or nothing"
             )
     return events, errors
+
+
+def _items(decision: Any) -> Iterator[Any]:
+    """What a decision consists of; of a generator also what it returns."""
+    if isinstance(decision, Generator):
+        decision = yield from decision
+    if decision is None:
+        return
+    single = isinstance(decision, Exception | str | Mapping) or hasattr(decision, "apply")
+    if single or not isinstance(decision, Iterable):
+        yield decision
+    else:
+        yield from decision
 
 
 def _reused(envelope: Envelope) -> KeyReused:

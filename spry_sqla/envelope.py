@@ -49,10 +49,11 @@ def seal(
         not isinstance(metadata, Mapping) or not all(type(key) is str for key in metadata)
     ):
         raise UnusableValue("metadata must be a mapping of names (str) to values")
+    content, _ = kind.codec.keep(command)
     return Envelope(
         command,
         kind,
-        kind.codec.encode(command),
+        content,
         target_named(context.kind.name, text),
         text,
         idempotency_key,

@@ -127,7 +127,8 @@ class EventLike(Protocol):
 
 Fact: TypeAlias = EventLike | Exception
 Decision: TypeAlias = Generator[Fact, Any, Any] | Collection[Fact] | Fact | None
-"""What `Command.handle` yields or returns: events and errors, one or many, or nothing.
+"""What `Command.handle` yields or returns: events and errors, one or many, or nothing. What a
+generator returns counts with what it has yielded.
 
 Any other iterable will do, too; this is the union that type checkers take for the return type of a
 generator function.

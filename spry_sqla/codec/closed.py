@@ -56,6 +56,20 @@ class Codec(Generic[T]):
             refused = Refused(DEEP)
         raise UnusableValue(refused.message(self.cls.__name__))
 
+    def keep(self, value: T) -> tuple[str, T]:
+        """Return JSON text, and the value that it will be read as.
+
+        Raises UnusableValue, too, where it cannot be read: for what is stored is never taken back.
+        """
+        content = self.encode(value)
+        try:
+            return content, self.decode(content)
+        except UnreadableContent as error:
+            refused = error
+        raise UnusableValue(
+            f"{refused}, so that it would be stored and never be read; give what its class accepts"
+        ) from refused.__cause__
+
     def decode(self, content: str) -> T:
         """Return the value. Raises UnreadableContent, which names the class and field."""
         if self.native is not None:

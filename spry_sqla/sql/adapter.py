@@ -6,7 +6,7 @@ asynchronous: SQLAlchemy gives both one shape. What a connection was, it is agai
 
 from contextlib import suppress
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import sqlalchemy as sa
 from sqlalchemy.pool import PoolProxiedConnection
@@ -205,19 +205,25 @@ class SqlAdapter:
         except TablesMissing:
             self._check_renamed(connection, tables)
             raise
-        if former_tables(tables.events) and not self._has_rows(connection, tables.events):
-            # As create_all leaves it, which makes what it does not find.
-            self._check_renamed(connection, tables)
+        self._check_renamed(connection, tables)
 
     def _check_renamed(self, connection: PoolProxiedConnection, tables: ActorTables) -> None:
         """See that nothing is stored under a former name of an actor. Raises TablesOutdated."""
         registered = {kind.tables.events.name for kind in self._domain.actors}
         for former in former_tables(tables.events):
-            if former.name not in registered and self._has_rows(connection, former):
+            if former.name in registered or not self._has_rows(connection, former):
+                continue
+            if self._has_rows(connection, tables.events):
                 raise TablesOutdated(
-                    f"what the actor {tables.name!r} has stored is in {former.fullname!r}, for it "
-                    f"had another name then; rename its tables with {ALEMBIC}"
+                    f"events of the actor {tables.name!r} are in {former.fullname!r}, too, where "
+                    "code that knows its former name has put them after its tables were renamed; "
+                    "stop that code, and move what it has stored, or drop those tables"
                 )
+            # As create_all leaves it, which makes what it does not find.
+            raise TablesOutdated(
+                f"what the actor {tables.name!r} has stored is in {former.fullname!r}, for it "
+                f"had another name then; rename its tables with {ALEMBIC}"
+            )
 
     def _has_rows(self, connection: PoolProxiedConnection, table: sa.Table) -> bool:
         """Whether a table, which need not be there, holds anything."""
@@ -325,7 +331,7 @@ class SqlAdapter:
             return Unavailable(failure, nothing_stored=fault is not Fault.LOST)
         raise failure from (None if self._flavor.quotes_rows(error) else error)
 
-    def _is_drivers(self, error: BaseException) -> bool:
+    def _is_drivers(self, error: BaseException) -> TypeGuard[Any]:
         dbapi: Any = self._dialect.dbapi
         return isinstance(error, dbapi.Error)
 

@@ -1,6 +1,6 @@
 """The forms that a decision can take, and those that are mistakes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -23,6 +23,13 @@ DECISIONS: dict[str, Callable[[], Any]] = {
     "an empty list": list,
     "a generator": lambda: (PlayerHit(points) for points in (1, 2, 3)),
     "an empty generator": lambda: iter(()),
+    "a generator that returns an event": lambda: returning([PlayerHit(1)], PlayerHit(2)),
+    "a generator that returns events": lambda: returning([], [PlayerHit(1), PlayerHit(2)]),
+    "a generator that returns an error": lambda: returning([], spry.Rejected("a")),
+    "a generator that returns an error after events": lambda: returning(
+        [PlayerHit(1)], spry.Rejected("a")
+    ),
+    "a generator that returns a number": lambda: returning([PlayerHit(1)], 42),
     "errors among events": lambda: [PlayerHit(1), spry.Rejected("a"), PlayerHit(2), OSError("b")],
     "an exception class": lambda: spry.Rejected,
     "a list with an exception class": lambda: [PlayerHit(1), spry.Rejected],
@@ -34,6 +41,11 @@ DECISIONS: dict[str, Callable[[], Any]] = {
     "an unregistered event": lambda: Unregistered(),  # noqa: PLW0108  (it is defined below)
     "unregistered events": lambda: [PlayerHit(1), Unregistered()],
 }
+
+
+def returning(yielded: list[Any], returned: Any) -> Generator[Any, None, Any]:
+    yield from yielded
+    return returned
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,8 @@ def domain() -> spry.Domain:
     [
         *[("None", []), ("an empty list", []), ("an empty generator", [])],
         *[("an event", [1]), ("a list", [1, 2]), ("a tuple", [1]), ("a generator", [1, 2, 3])],
+        ("a generator that returns an event", [1, 2]),
+        ("a generator that returns events", [1, 2]),
     ],
 )
 def test_a_decision_is_any_number_of_events_in_any_form(
@@ -80,6 +94,8 @@ def test_a_decision_is_any_number_of_events_in_any_form(
         ("an error", [spry.Rejected]),
         ("an error of the application's own", [LookupError]),
         ("errors among events", [spry.Rejected, OSError]),
+        ("a generator that returns an error", [spry.Rejected]),
+        ("a generator that returns an error after events", [spry.Rejected]),
     ],
 )
 def test_any_error_in_a_decision_means_that_nothing_is_stored(
@@ -106,6 +122,7 @@ def test_any_error_in_a_decision_means_that_nothing_is_stored(
         ("a text", spry.DefinitionError, "str"),
         ("a number", spry.DefinitionError, "int"),
         ("a dict", spry.DefinitionError, "dict"),
+        ("a generator that returns a number", spry.DefinitionError, "int"),
         ("None among events", spry.DefinitionError, "NoneType"),
         ("an unregistered event", spry.NotRegistered, "Unregistered"),
         ("unregistered events", spry.NotRegistered, "Unregistered"),

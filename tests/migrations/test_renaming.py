@@ -281,6 +281,22 @@ def test_before_the_renaming_a_storage_says_what_is_to_be_done(start: Start) -> 
     assert_ada_is_there(project)
 
 
+def test_what_older_code_stores_after_the_renaming_is_not_passed_over(start: Start) -> None:
+    project = begun(start)
+    older, engine = project.module(), engine_of(project)
+    project.write(model("Hero<Player"))
+    project.migrate()
+    newer = project.module()
+
+    older.domain.metadata.create_all(engine)
+    spry.Storage(engine, newer.domain).close()  # empty tables hide nothing
+    with spry.Storage(engine, older.domain) as storage:
+        storage.repository(older.Player).handle(older.MakePlayer("Bob")).unwrap()
+
+    with pytest.raises(spry.TablesOutdated, match="'Hero' are in 'player_events', too"):
+        spry.Storage(engine, newer.domain)
+
+
 def test_tables_that_hold_rows_are_not_replaced_by_a_renaming(start: Start) -> None:
     project = begun(start)
     project.write(model("Hero<Player"))
