@@ -162,7 +162,7 @@ class Storage(Plain):
         adapter = self._adapters.of(_schemas(engine))
         lender = Lender(engine)
         super().__init__(domain, settings, partial(lender.answer, adapter))
-        lender.lend(adapter.check)
+        lender.check(adapter)
         domain.prepare()
 
     def join(self, transaction: "Transacted") -> Joined:
@@ -228,7 +228,7 @@ class AsyncStorage(Awaited):
         Raises StorageUnavailable, TablesMissing, TablesOutdated, StorageClosed.
         """
         self._refuse_closed()
-        await self._lender.lend(self._adapter.check)
+        await self._lender.check(self._adapter)
         self.domain.prepare()
         self._checked = True
 

@@ -166,10 +166,11 @@ class SqlAdapter:
                 raise FailedBefore from error
             raise
 
-    def check(self, connection: PoolProxiedConnection) -> None:
+    def check(self, connection: PoolProxiedConnection) -> StorageUnavailable | None:
         """See that every table is there, with its columns, in the format that this code reads.
 
-        Raises TablesMissing, TablesOutdated, StorageUnavailable, StorageFailure.
+        Returns the error where the connection has broken, perhaps long ago; raises TablesMissing,
+        TablesOutdated, StorageUnavailable, StorageFailure.
         """
         try:
             with self._flavor.reading(connection):
@@ -184,7 +185,13 @@ class SqlAdapter:
             fault = self._fault(connection, error)
             if fault is None:
                 raise
-            raise self._failure(fault, error) from error
+            failure = self._failure(fault, error)
+            if fault is Fault.LOST and isinstance(failure, StorageUnavailable):
+                _give_up(connection, error)
+                failure.__cause__ = error
+                return failure
+            raise failure from error
+        return None
 
     def _shared_tables(self) -> list[sa.Table]:
         shared = self._domain.shared
@@ -325,8 +332,8 @@ class SqlAdapter:
             return Conflict()
         failure = self._failure(fault, error, operation)
         if isinstance(failure, StorageUnavailable):
-            if fault is Fault.LOST and not within and connection.dbapi_connection is not None:
-                connection.invalidate(error)
+            if fault is Fault.LOST and not within:
+                _give_up(connection, error)
             failure.__cause__ = error
             return Unavailable(failure, nothing_stored=fault is not Fault.LOST)
         raise failure from (None if self._flavor.quotes_rows(error) else error)
@@ -374,6 +381,12 @@ class SqlAdapter:
                 return StorageFailure(
                     f"the database refused {refused} ({what}); see the {said} for what it said"
                 )
+
+
+def _give_up(connection: PoolProxiedConnection, error: Exception) -> None:
+    """Let the pool have another connection instead, if it has not been told before."""
+    if connection.dbapi_connection is not None:
+        connection.invalidate(error)
 
 
 class FailedBefore(Exception):

@@ -58,6 +58,13 @@ class Lender:
             _outdate(self._engine.pool)
         return answer
 
+    def check(self, adapter: SqlAdapter) -> None:
+        """As the adapter's; a connection that has broken in the pool is replaced first."""
+        if self.lend(adapter.check) is not None:
+            _outdate(self._engine.pool)
+            if (broken := self.lend(adapter.check)) is not None:
+                raise broken
+
     def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
         """Check a connection out for a function. Raises StorageUnavailable.
 
@@ -101,9 +108,9 @@ class ThreadLender:
         """As `Lender.answer`. What was begun when the task is cancelled ends by itself, whole."""
         return await self._hop(lambda: self._lender.answer(adapter, operation))
 
-    async def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
-        """As `Lender.lend`."""
-        return await self._hop(lambda: self._lender.lend(use))
+    async def check(self, adapter: SqlAdapter) -> None:
+        """As `Lender.check`."""
+        await self._hop(lambda: self._lender.check(adapter))
 
     async def _hop(self, work: Callable[[], R]) -> R:
         return work() if self._here else await asyncio.to_thread(work)
@@ -148,6 +155,13 @@ class AsyncLender:
         if isinstance(answer, Unavailable) and not answer.nothing_stored:
             _outdate(self._engine.sync_engine.pool)
         return answer
+
+    async def check(self, adapter: SqlAdapter) -> None:
+        """As `Lender.check`."""
+        if await self.lend(adapter.check) is not None:
+            _outdate(self._engine.sync_engine.pool)
+            if (broken := await self.lend(adapter.check)) is not None:
+                raise broken
 
     async def lend(self, use: Callable[[PoolProxiedConnection], R]) -> R:
         """As `Lender.lend`."""

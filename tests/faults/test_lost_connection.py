@@ -4,6 +4,7 @@ A proxy cuts TCP connections, sessions are terminated by the server, and the ser
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import spry_sqla as spry
 from tests.faults.domain import Add, Counter, domain
@@ -305,6 +306,40 @@ def test_sessions_that_were_terminated_in_the_pool_are_replaced(
     terminate(watch, pids(watch))
     assert client.fetch("ada").total == 2
     client.close()
+
+
+@pytest.mark.parametrize("world", ["sync", "in a thread", "async"])
+def test_a_storage_is_opened_on_a_pool_whose_sessions_were_terminated(
+    tcp_url: str, watch: psycopg.Connection, world: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def awaited(engine: sa.Engine | AsyncEngine) -> int:
+        if isinstance(engine, AsyncEngine):
+            connections = [engine.connect() for _ in range(2)]
+            for connection in connections:
+                await connection.start()
+            for connection in connections:
+                await connection.close()
+        terminate(watch, pids(watch))
+        async with spry.AsyncStorage(engine, domain) as storage:
+            total = (await storage.repository(Counter).handle(Add("ada"))).modified.total
+        if isinstance(engine, AsyncEngine):
+            await engine.dispose()
+        return total
+
+    if world == "async":
+        assert asyncio.run(awaited(create_async_engine(tcp_url))) == 1
+    else:
+        engine = sa.create_engine(tcp_url)
+        for pooled in [engine.connect() for _ in range(2)]:
+            pooled.close()
+        if world == "sync":
+            terminate(watch, pids(watch))
+            storage = spry.Storage(engine, domain)
+            assert storage.repository(Counter).handle(Add("ada")).modified.total == 1
+        else:
+            assert asyncio.run(awaited(engine)) == 1
+        engine.dispose()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 @pytest.mark.parametrize("kind", [Sync, Async], ids=["sync", "async"])
