@@ -67,10 +67,18 @@ def _is_number(value: object, *kinds: type) -> bool:
     return type(value) in kinds
 
 
+def check_domain(domain: object) -> None:
+    """Raises DefinitionError for what is no Domain."""
+    if not isinstance(domain, Domain):
+        what = domain.__qualname__ if isinstance(domain, type) else f"a {type(domain).__qualname__}"
+        raise DefinitionError(f"a storage takes a Domain(...), and was given {what}")
+
+
 class Base:
     """What all storages share: the domain, the settings, open or closed."""
 
     def __init__(self, domain: Domain, settings: Settings) -> None:
+        check_domain(domain)
         if unknown := settings.keys() - Settings.__annotations__.keys():
             known = ", ".join(Settings.__annotations__)
             raise DefinitionError(f"a storage has no setting {min(unknown)!r}; it has {known}")

@@ -72,7 +72,15 @@ class Kind(Generic[T]):
                 f"{self.version} of {self.cls.__qualname__}; give the class a class method "
                 "upcast(cls, content, version) that brings it up to date"
             )
-        newest = upcast(self.codec.parse(content), version)
+        older = self.codec.parse(content)
+        try:
+            newest = upcast(older, version)
+        except Exception as error:
+            error.add_note(
+                f"raised by {self.cls.__qualname__}.upcast for a content of version {version} in "
+                f"{table}"
+            )
+            raise
         if not isinstance(newest, dict):
             raise UnreadableContent(
                 f"{self.cls.__qualname__}.upcast answered with {type(newest).__name__} for version "
@@ -297,6 +305,11 @@ class _Register(Generic[K]):
                     )
 
     def of(self, cls: type) -> Any:
+        if not isinstance(cls, type):
+            raise NotRegistered(
+                f"a {type(cls).__qualname__} was given where the class of a registered {self.role} "
+                "is wanted; give the class itself"
+            )
         kind = self.classes.get(cls)
         if kind is None:
             raise NotRegistered(
@@ -349,9 +362,15 @@ def _has_role(cls: type) -> bool:
     return issubclass(cls, CommandLike | EventLike | ActorLike) and has_fields(cls)
 
 
+_METHODS: dict[type, tuple[str, ...]] = {
+    Command: ("identifiers", "handle"),
+    Event: ("apply",),
+    Actor: ("identifiers",),
+}
+
+
 def _missing_method(cls: type) -> str | None:
-    needs = {Command: ("identifiers", "handle"), Event: ("apply",), Actor: ("identifiers",)}
-    for role, methods in needs.items():
+    for role, methods in _METHODS.items():
         if issubclass(cls, role):
             for method in methods:
                 found = getattr(cls, method)
@@ -371,7 +390,27 @@ def _kind(cls: type[Any]) -> Kind[Any]:
             )
     if type(said.version) is not int or said.version < 1:
         raise DefinitionError(f"the version of {_path(cls)} must be a whole number from 1")
+    _check_methods(cls)
     return Kind(cls, name, said.version, said.aliases, codec_for(cls))
+
+
+def _check_methods(cls: type) -> None:
+    for name in _METHODS.get(_role(cls), ()):
+        method = getattr(cls, name)
+        if not callable(method):
+            raise DefinitionError(
+                f"{_path(cls)}.{name} is a {type(method).__name__}, and must be a method"
+            )
+        if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
+            raise DefinitionError(
+                f"{_path(cls)}.{name} is asynchronous, and must be a plain method: it decides on "
+                "what it is given, and waits for nothing"
+            )
+    upcast = inspect.getattr_static(cls, "upcast", None)
+    if inspect.isfunction(upcast):
+        raise DefinitionError(
+            f"{_path(cls)}.upcast must be a class method: put @classmethod above it"
+        )
 
 
 def _check_zero(cls: type) -> None:

@@ -58,6 +58,15 @@ class Stored:
     version: int = 1
     aliases: tuple[str, ...] = ()
 
+    @classmethod
+    def said(cls, name: str | None, version: int, aliases: Iterable[str]) -> "Stored":
+        """As a class says it. Raises DefinitionError for one text in the place of several names."""
+        if isinstance(aliases, str):
+            raise DefinitionError(
+                f"aliases= takes several former names, and was given one text: write ({aliases!r},)"
+            )
+        return cls(name, version, tuple(aliases))
+
 
 def stored(
     *, name: str | None = None, version: int = 1, aliases: Iterable[str] = ()
@@ -70,7 +79,7 @@ def stored(
     """
 
     def mark(cls: C) -> C:
-        cls.__spry__ = Stored(name, version, tuple(aliases))  # type: ignore[attr-defined]
+        cls.__spry__ = Stored.said(name, version, aliases)  # type: ignore[attr-defined]
         return cls
 
     return mark
@@ -89,7 +98,8 @@ class _Storable:
     ) -> None:
         # Only where something is said: dataclass(slots=True) makes the class anew, without these.
         if name is not None or version is not None or aliases:
-            cls.__spry__ = Stored(name, version or 1, tuple(aliases))  # type: ignore[attr-defined]
+            said = Stored.said(name, 1 if version is None else version, aliases)
+            cls.__spry__ = said  # type: ignore[attr-defined]
         super().__init_subclass__(**more)
 
 

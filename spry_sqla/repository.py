@@ -179,6 +179,11 @@ def _seal_all(
     keys: Iterable[str | None] | None,
     metadata: Mapping[str, Any] | None,
 ) -> list[Envelope]:
+    if not isinstance(commands, Iterable):
+        raise UnusableValue(
+            f"handle_many takes several commands, and was given a {type(commands).__qualname__}; "
+            "hand a single one to handle"
+        )
     commands = list(commands)
     if isinstance(keys, str):
         raise UnusableValue("idempotency_keys= are one per command, and not one text")

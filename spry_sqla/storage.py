@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import sqlalchemy as sa
 
-from spry_sqla.base import Awaited, Plain, Settings
+from spry_sqla.base import Awaited, Plain, Settings, check_domain
 from spry_sqla.domain import Domain
 from spry_sqla.errors import StorageError
 from spry_sqla.memory import MemoryAdapter
@@ -156,6 +156,8 @@ class Storage(Plain):
                 f"Storage takes a sqlalchemy.Engine, and was given a {type(engine).__name__}; for "
                 "an AsyncEngine use AsyncStorage"
             )
+        check_domain(domain)
+        _refuse_awaited(engine)
         keep_savepoints(engine)
         self._engine = engine
         self._adapters = Adapters(domain, engine.dialect)
@@ -206,6 +208,7 @@ class AsyncStorage(Awaited):
         self._make_unit: Callable[[], ThreadUnit | AsyncUnit]
         self._adapters = Adapters(domain, engine.dialect)
         if isinstance(engine, sa.Engine):
+            _refuse_awaited(engine)
             self._plain = engine
             self._lender = ThreadLender(engine)
             self._make_unit = lambda: ThreadUnit(SqlUnit(engine, self._adapters))
@@ -253,6 +256,14 @@ class AsyncStorage(Awaited):
         if not self._checked:
             await self.check()
         return await self._lender.answer(self._adapter, operation)
+
+
+def _refuse_awaited(engine: sa.Engine) -> None:
+    if engine.dialect.is_async:
+        raise StorageError(
+            f"the driver {engine.dialect.driver} of this engine is awaited; give the AsyncEngine "
+            "that it is of to AsyncStorage"
+        )
 
 
 M = TypeVar("M")

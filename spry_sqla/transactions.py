@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from inspect import isawaitable, iscoroutinefunction
+from threading import Lock
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -11,7 +13,7 @@ from spry_sqla.base import Awaited, Plain, Settings
 from spry_sqla.domain import Domain
 from spry_sqla.errors import ConcurrencyError, DefinitionError, StorageError
 from spry_sqla.operations import Append, Read, pauses
-from spry_sqla.units import AsyncUnit, Unit
+from spry_sqla.units import AsyncUnit, Unit, at_work
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,10 +68,17 @@ class Transaction:
         unit.begin()
         self._unit = unit
 
+        busy = Lock()
+
         def answer(operation: Read | Append) -> Any:
             if self._unit is not unit:
                 raise _ended()
-            return unit.answer(operation)
+            if not busy.acquire(blocking=False):
+                raise at_work()
+            try:
+                return unit.answer(operation)
+            finally:
+                busy.release()
 
         return Joined(self._storage.domain, self._storage.settings, answer)
 
@@ -87,7 +96,12 @@ class Transaction:
             unit.rollback()
 
     def __call__(self, work: Callable[Concatenate[Joined, P], T]) -> Callable[P, T]:
-        """Decorate a function."""
+        """Decorate a function. Raises DefinitionError for one that is awaited."""
+        if iscoroutinefunction(work):
+            raise DefinitionError(
+                f"{work.__qualname__} is asynchronous, and its work would begin when this "
+                "transaction has ended; decorate it with the transaction of an AsyncStorage"
+            )
 
         @wraps(work)
         def run(*arguments: P.args, **named: P.kwargs) -> T:
@@ -127,10 +141,18 @@ class AsyncTransaction:
         await unit.begin()
         self._unit = unit
 
+        busy = Lock()
+
         async def answer(operation: Read | Append) -> Any:
             if self._unit is not unit:
                 raise _ended()
-            return await unit.answer(operation)
+            if not busy.acquire(blocking=False):
+                raise at_work()
+            try:
+                await asyncio.sleep(0)  # tasks overlap in memory, too, where nothing is waited for
+                return await unit.answer(operation)
+            finally:
+                busy.release()
 
         return JoinedAsync(self._storage.domain, self._storage.settings, answer)
 
@@ -150,7 +172,7 @@ class AsyncTransaction:
     def __call__(
         self, work: Callable[Concatenate[JoinedAsync, P], Awaitable[T]]
     ) -> Callable[P, Awaitable[T]]:
-        """Decorate an asynchronous function."""
+        """Decorate an asynchronous function; another one raises DefinitionError as it runs."""
 
         @wraps(work)
         async def run(*arguments: P.args, **named: P.kwargs) -> T:
@@ -171,7 +193,13 @@ class AsyncTransaction:
         **named: P.kwargs,
     ) -> T:
         async with AsyncTransaction(self._storage, self._make, 0) as transaction:
-            return await work(transaction, *arguments, **named)
+            working = work(transaction, *arguments, **named)
+            if not isawaitable(working):
+                raise DefinitionError(
+                    "what is decorated with the transaction of an AsyncStorage must be a function "
+                    "that is awaited: write `async def`"
+                )
+            return await working
 
 
 def checked_retry(retry: int) -> int:

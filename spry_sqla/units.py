@@ -8,7 +8,7 @@ must behave identically. What units mean for a caller's transaction is here, too
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
-from spry_sqla.errors import ConcurrencyError, StorageUnavailable
+from spry_sqla.errors import ConcurrencyError, StorageError, StorageUnavailable
 from spry_sqla.operations import (
     Append,
     Appended,
@@ -171,6 +171,14 @@ class AsyncUnit(Protocol):
     async def answer(self, operation: Read | Append) -> Any: ...
     async def commit(self) -> None: ...
     async def rollback(self) -> None: ...
+
+
+def at_work() -> StorageError:
+    """The error for a transaction that is asked for something while it is at work."""
+    return StorageError(
+        "two threads or tasks use one transaction at the same moment; let one wait for the other, "
+        "or give each a transaction of its own"
+    )
 
 
 class AdapterUnit:

@@ -1,11 +1,14 @@
 """What a Domain takes and refuses, before there is any storage."""
 
+import asyncio
 from abc import abstractmethod
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import spry_sqla as spry
 
@@ -120,3 +123,134 @@ def test_settings_that_cannot_be_are_refused(settings: Any, part: str) -> None:
 def test_a_snapshot_frequency_that_cannot_be_is_refused(frequency: Any) -> None:
     with pytest.raises(spry.DefinitionError, match="snapshot_frequency"):
         spry.ActorMeta(snapshot_frequency=frequency)
+
+
+class Bare(spry.Event):
+    """To be given what is wrong."""
+
+    def apply(self, actor: object) -> None: ...
+
+
+async def awaited(self: Any, actor: object) -> None: ...
+
+
+async def iterated(self: Any, actor: object) -> Any:
+    yield None
+
+
+@pytest.mark.parametrize(
+    ("bases", "members", "where"),
+    [
+        ((spry.Event,), {"apply": awaited}, r"Wrong\.apply is asynchronous"),
+        ((OfShelf,), {"handle": awaited}, r"Wrong\.handle is asynchronous"),
+        ((OfShelf,), {"handle": iterated}, r"Wrong\.handle is asynchronous"),
+        ((Put,), {"identifiers": property(lambda self: {})}, r"Wrong\.identifiers is a property"),
+        ((Bare,), {"upcast": lambda cls, content, version: content}, "put @classmethod above it"),
+    ],
+)
+def test_methods_that_cannot_work_are_refused(
+    bases: tuple[type, ...], members: dict[str, Any], where: str
+) -> None:
+    wrong: type = dataclass(type("Wrong", bases, members))
+    with pytest.raises(spry.DefinitionError, match=where):
+        spry.Domain(Shelf, wrong)
+
+
+def test_a_field_may_have_the_name_of_a_method_of_others() -> None:
+    @dataclass
+    class Account(spry.Actor):
+        handle: str = ""
+        apply: int = 0
+
+        def identifiers(self) -> spry.Identifiers:
+            return {"handle": self.handle}
+
+    account = spry.MemoryStorage(spry.Domain(Account)).repository(Account)
+    assert account.fetch(handle="@ada") == Account()
+
+
+@pytest.mark.parametrize("version", [0, -1, "2", 1.0, True])
+def test_a_version_that_cannot_be_is_refused(version: Any) -> None:
+    class Marked(Bare, version=version): ...
+
+    with pytest.raises(spry.DefinitionError, match="must be a whole number from 1"):
+        spry.Domain(Marked)
+
+
+def test_one_text_is_not_several_aliases() -> None:
+    with pytest.raises(spry.DefinitionError, match=r"write \('Placed',\)"):
+
+        class Marked(Bare, aliases="Placed"): ...
+
+    with pytest.raises(spry.DefinitionError, match=r"write \('Placed',\)"):
+        spry.stored(aliases="Placed")(Bare)
+
+
+@pytest.mark.parametrize("wrong", [Shelf("a"), "Shelf", None, Put])
+def test_a_repository_is_of_a_registered_class(wrong: Any) -> None:
+    with pytest.raises(spry.NotRegistered):
+        spry.MemoryStorage(spry.Domain(Shelf, Put)).repository(wrong)
+
+
+def test_a_storage_is_of_a_domain() -> None:
+    for wrong in (spry.Domain, Shelf, None):
+        for make in (
+            spry.MemoryStorage,
+            spry.AsyncMemoryStorage,
+            lambda domain: spry.Storage(sa.create_engine("sqlite://"), domain),
+            lambda domain: spry.AsyncStorage(sa.create_engine("sqlite://"), domain),
+        ):
+            with pytest.raises(spry.DefinitionError, match=r"takes a Domain\(...\)"):
+                make(cast("spry.Domain", wrong))
+
+
+def test_the_plain_engine_within_an_async_one_is_refused() -> None:
+    plain = create_async_engine("postgresql+psycopg:///nowhere").sync_engine
+    for kind in (spry.Storage, spry.AsyncStorage):
+        with pytest.raises(spry.StorageError, match="give the AsyncEngine"):
+            kind(plain, spry.Domain(Shelf))
+
+
+def test_one_command_is_not_many() -> None:
+    shelves = spry.MemoryStorage(spry.Domain(Shelf, Put)).repository(Shelf)
+    with pytest.raises(spry.UnusableValue, match="given a Put; hand a single one to handle"):
+        shelves.handle_many(cast("Any", Put("a")))
+
+
+def test_a_transaction_decorates_what_is_awaited_as_its_storage_is() -> None:
+    async def later(_: object) -> None: ...
+
+    def now(_: object) -> None: ...
+
+    domain = spry.Domain(Shelf)
+    with pytest.raises(spry.DefinitionError, match="later is asynchronous"):
+        spry.MemoryStorage(domain).transaction()(cast("Any", later))
+    with pytest.raises(spry.DefinitionError, match="write `async def`"):
+        asyncio.run(cast("Any", spry.AsyncMemoryStorage(domain).transaction())(now)())
+
+
+def test_what_an_upcast_raises_says_where() -> None:
+    @dataclass(frozen=True)
+    class Noted(spry.Event, version=1):
+        name: str
+
+        def apply(self, actor: Any) -> None: ...
+
+    @dataclass
+    class Note(Put):
+        def handle(self, actor: object) -> spry.Decision:
+            return Noted(self.name)
+
+    older = spry.MemoryStorage(spry.Domain(Shelf, Note, Noted))
+    older.repository(Shelf).handle(Note("a"))
+
+    class Later(Noted, name="Noted", version=2):
+        @classmethod
+        def upcast(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+            return {"name": content["nobody has it"]}
+
+    newer = spry.MemoryStorage(spry.Domain(Shelf, Note, Later), sharing=older)
+    with pytest.raises(KeyError) as raised:
+        newer.repository(Shelf).fetch(name="a")
+    (note,) = raised.value.__notes__
+    assert note.endswith("Later.upcast for a content of version 1 in shelf_events")

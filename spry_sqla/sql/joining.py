@@ -18,6 +18,7 @@ from spry_sqla.sql import postgresql, sqlite
 from spry_sqla.sql.adapter import FailedBefore, SqlAdapter, transaction_lost
 from spry_sqla.sql.statements import SchemaMap
 from spry_sqla.sql.turns import in_transaction
+from spry_sqla.units import at_work
 
 if TYPE_CHECKING:  # the ORM and greenlet, which an application without them need not load
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
@@ -68,12 +69,9 @@ class Joiner:
         if connection.dialect.name == sqlite.NAME and sqlite.begins_nothing(connection):
             raise _autocommit()
         adapter = self._adapters.of(_schemas(connection, self._engine), connection.dialect)
-        at_work = connection.info.setdefault("spry_sqla at work", Lock())
-        if not at_work.acquire(blocking=False):
-            raise StorageError(
-                "two threads or tasks use one transaction at the same moment; let one wait for the "
-                "other, or give each a transaction of its own"
-            )
+        busy = connection.info.setdefault("spry_sqla at work", Lock())
+        if not busy.acquire(blocking=False):
+            raise at_work()
         driver = connection.connection.driver_connection
         was_open = in_transaction(driver)
         try:
@@ -91,7 +89,7 @@ class Joiner:
                 connection.invalidate()
             raise
         finally:
-            at_work.release()
+            busy.release()
         if isinstance(answer, Unavailable):
             if not answer.nothing_stored:
                 connection.invalidate(answer.error.__cause__)

@@ -442,25 +442,6 @@ def test_a_cancelled_task_stores_nothing_and_keeps_nothing(awaited: Any) -> None
     asyncio.run(work())
 
 
-def test_two_tasks_at_once_in_one_transaction_are_refused(postgres_url: str) -> None:
-    with closing(PlainApp(postgres_url)):
-
-        async def work() -> None:
-            engine = create_async_engine(postgres_url, poolclass=sa.NullPool)
-            storage = spry.AsyncStorage(engine, domain)
-            async with storage.transaction() as transaction:
-                counters = transaction.repository(Counter)
-                told = await asyncio.gather(
-                    *(counters.handle(Add("a")) for _ in range(3)), return_exceptions=True
-                )
-                stored = [each for each in told if isinstance(each, spry.Results)]
-                assert all(isinstance(each, spry.SpryError | spry.Results) for each in told)
-            total = (await storage.repository(Counter).fetch(name="a")).total
-            assert total == len(stored) >= 1
-
-        asyncio.run(work())
-
-
 def test_a_loop_that_is_left_within_a_transaction_leaves_nothing() -> None:
     storage = spry.AsyncMemoryStorage(domain)
 
@@ -534,3 +515,38 @@ def test_in_memory_tasks_are_told_whose_transaction_they_waited_for(
         assert (await counters.handle(Add("a"))).unwrap().total == 1
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("world", ["memory", "engine in a thread", "psycopg"])
+def test_tasks_that_use_one_transaction_at_the_same_moment_are_told_so(
+    world: str, postgres_url: str, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        engine: Any = None
+        if world == "memory":
+            storage: Any = spry.AsyncMemoryStorage(domain)
+        else:
+            url = f"sqlite:///{tmp_path / 'test.db'}" if "thread" in world else postgres_url
+            plain = sa.create_engine(url)
+            domain.metadata.create_all(plain)
+            engine = plain
+            if "thread" not in world:
+                plain.dispose()
+                engine = create_async_engine(url.replace("psycopg", world))
+            storage = spry.AsyncStorage(engine, domain)
+        async with storage.transaction() as transaction:
+            counters = transaction.repository(Counter)
+            told = await asyncio.gather(
+                *(counters.handle(Add(name)) for name in "abc"), return_exceptions=True
+            )
+            await counters.handle(Add("d"))
+        assert [type(each) for each in told] == [spry.Results, *[spry.StorageError] * 2]
+        assert "at the same moment" in str(told[1])
+        counters = storage.repository(Counter)
+        assert [await counters.exists(name=name) for name in "abcd"] == [True, False, False, True]
+        if isinstance(engine, sa.Engine):
+            engine.dispose()
+        elif engine is not None:
+            await engine.dispose()
+
+    asyncio.run(main())
