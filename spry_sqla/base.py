@@ -85,6 +85,7 @@ class Base:
         self.domain = domain
         self._settings = _Checked(**settings)
         self._caches: dict[str, Cache[Any]] = {}
+        self._told: set[str] = set()
         self._closed = False
 
     @property
@@ -112,6 +113,7 @@ class Base:
             self._settings.attempts,
             self._settings.max_clock_ahead,
             self._caches.setdefault(kind.name, Cache(self._settings.cache_size)),
+            self._told,
         )
 
     def _forget(self) -> None:

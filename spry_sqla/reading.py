@@ -7,7 +7,7 @@ and is an error that says so where it cannot.
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -64,7 +64,8 @@ class Context(Generic[A]):
     """What the logic knows besides what it is answered.
 
     `attempts` is how often a command decides at most; `max_clock_ahead`, in seconds, how far in
-    the future a stored id is believed; `cache` has what commands have left.
+    the future a stored id is believed; `cache` has what commands have left; `told` is what the log
+    was told of, which it is once.
     """
 
     domain: Domain
@@ -74,6 +75,13 @@ class Context(Generic[A]):
     attempts: int
     max_clock_ahead: float
     cache: Cache[A]
+    told: set[str] = field(default_factory=set)
+
+    def warn(self, text: str) -> None:
+        """Tell the log, unless it has been told so."""
+        if text not in self.told:
+            self.told.add(text)
+            _log.warning(text)
 
 
 def fetch(
@@ -106,7 +114,7 @@ def fetch(
                 answer = yield from append(Append(context.kind.name, snapshots=(snapshot,)))
             except StorageFailure as error:
                 # A read-only replica can be read all the same.
-                _log.warning("stored no snapshot: %s", error)
+                context.warn(f"stored no snapshot: {error}")
             else:
                 if isinstance(answer, Appended):
                     replay.snapshot, replay.snapshot_version = snapshot.id, replay.version
@@ -275,13 +283,12 @@ def snapshot_of(context: Context[A], replay: Replay[A]) -> SnapshotRecord | None
         state = codec.encode(replay.state)
         codec.decode(state)
     except (UnusableValue, StoredDataError) as error:
-        _log.warning("took no snapshot: %s", error)
+        context.warn(f"took no snapshot: {error}")
         return None
     if lost := codec.lost(replay.state):
-        _log.warning(
-            "took no snapshot: %s are one object, which would come back as two; keep it in one "
-            "place, or make it frozen",
-            lost,
+        context.warn(
+            f"took no snapshot: {lost} are one object, which would come back as two; keep it in "
+            "one place, or make it frozen"
         )
         return None
     snapshot_id = context.clock.next()

@@ -158,6 +158,7 @@ class Storage(Plain):
             )
         check_domain(domain)
         _refuse_awaited(engine)
+        _refuse_readonly(engine)
         keep_savepoints(engine)
         self._engine = engine
         self._adapters = Adapters(domain, engine.dialect)
@@ -221,6 +222,7 @@ class AsyncStorage(Awaited):
                 "AsyncStorage takes an AsyncEngine or an Engine of SQLAlchemy, and was given a "
                 f"{type(engine).__name__}"
             )
+        _refuse_readonly(self._plain)
         keep_savepoints(self._plain)
         self._adapter = self._adapters.of(_schemas(engine))
         self._checked = False
@@ -256,6 +258,15 @@ class AsyncStorage(Awaited):
         if not self._checked:
             await self.check()
         return await self._lender.answer(self._adapter, operation)
+
+
+def _refuse_readonly(engine: sa.Engine) -> None:
+    if engine.get_execution_options().get("postgresql_readonly"):
+        raise StorageError(
+            "the execution option postgresql_readonly has no hold on statements that are their own "
+            "transactions; connect as a role that may only read, or with "
+            '`connect_args={"options": "-c default_transaction_read_only=on"}`'
+        )
 
 
 def _refuse_awaited(engine: sa.Engine) -> None:

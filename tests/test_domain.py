@@ -211,6 +211,13 @@ def test_the_plain_engine_within_an_async_one_is_refused() -> None:
             kind(plain, spry.Domain(Shelf))
 
 
+def test_an_engine_whose_option_would_not_hold_is_refused() -> None:
+    engine = sa.create_engine("postgresql+psycopg:///nowhere")
+    for kind in (spry.Storage, spry.AsyncStorage):
+        with pytest.raises(spry.StorageError, match="default_transaction_read_only"):
+            kind(engine.execution_options(postgresql_readonly=True), spry.Domain(Shelf))
+
+
 def test_one_command_is_not_many() -> None:
     shelves = spry.MemoryStorage(spry.Domain(Shelf, Put)).repository(Shelf)
     with pytest.raises(spry.UnusableValue, match="given a Put; hand a single one to handle"):

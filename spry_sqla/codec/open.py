@@ -54,7 +54,7 @@ class OpenCodec:
             refused = error
         except RecursionError:
             refused = Refused(DEEP)
-        raise UnusableValue(refused.message("value"))
+        raise UnusableValue(refused.message("metadata"))
 
     def decode(self, content: str) -> Any:
         """Return the value. Raises UnreadableContent."""
@@ -64,7 +64,7 @@ class OpenCodec:
             refused = error
         except RecursionError:
             refused = Refused(DEEP)
-        raise UnreadableContent(refused.message("value"))
+        raise UnreadableContent(refused.message("metadata"))
 
     def _to_json(self, value: Any) -> Any:
         kind = type(value)

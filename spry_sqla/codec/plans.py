@@ -96,14 +96,16 @@ def unfit(expected: str, value: Any, types: tuple[type, ...] = ()) -> Refused:
 def misfit(expected: str) -> Refused:
     """Say that stored content is of the wrong kind, without a word of it."""
     return Refused(
-        f"the stored content is no {expected}; upcast older contents, or mend the annotation"
+        f"the stored content is no {expected}; raise the version of the type and upcast older "
+        "contents, or mend the annotation"
     )
 
 
 def missing() -> Refused:
     """Say that a field which has no default is not in the stored content."""
     return Refused(
-        "the stored content has no value for it; give the field a default, or upcast older contents"
+        "the stored content has no value for it; give the field a default, or raise the version of "
+        "the type and upcast older contents"
     )
 
 

@@ -433,5 +433,6 @@ def _tables_missing(what: str) -> TablesMissing:
 
 def _tables_outdated(what: str) -> TablesOutdated:
     return TablesOutdated(
-        f"{what} a column that this version of spry_sqla needs; upgrade it with {ALEMBIC}"
+        f"{what} a column that this version of spry_sqla needs; upgrade it with {ALEMBIC}, or, if "
+        "it is not the library's, give the Domain a prefix= or a schema="
     )

@@ -202,8 +202,8 @@ def _check(connection: sa.Connection) -> None:
 
 def _autocommit() -> StorageError:
     return StorageError(
-        "the connection that was joined is in AUTOCOMMIT, where nothing can be rolled back; join "
-        "one with a transaction, or use the storage itself"
+        "the connection is in AUTOCOMMIT, where nothing can be rolled back; use one with a "
+        "transaction, or the storage itself"
     )
 
 

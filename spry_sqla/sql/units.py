@@ -104,9 +104,12 @@ class AsyncUnit:
 
 def _refuse_one(engine: sa.Engine) -> None:
     if is_one(engine.pool):
+        in_memory = "with spry_sqla.sqlite_engine(':memory:')"
+        pooled = f"without poolclass={type(engine.pool).__name__}"
+        advice = in_memory if engine.url.database in (None, "", ":memory:") else pooled
         raise StorageError(
             "a transaction needs a connection of its own, and this engine has one for all; make "
-            "the engine with spry_sqla.sqlite_engine(':memory:')"
+            f"the engine {advice}"
         )
 
 
