@@ -44,13 +44,25 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
     Raises what `handle` and `apply` of the application raise, KeyReused, ConcurrencyError,
     ClockTooFarAhead, StoredDataError and StorageUnavailable; nothing is stored then.
     """
-    waits = pauses(first=0.001, longest=0.25)
     doubtful: dict[str, list[Results[A]]] = {}
+    try:
+        return (yield from _attempts(context, envelopes, doubtful))
+    except StorageUnavailable as error:
+        if not doubtful:
+            raise
+        raise _in_doubt(context) from error
+
+
+def _attempts(
+    context: Context[A], envelopes: Sequence[Envelope], doubtful: dict[str, list[Results[A]]]
+) -> Work[list[Results[A]]]:
+    """Attempt after attempt; `doubtful` gets what those lead to that may have been stored."""
+    waits = pauses(first=0.001, longest=0.25)
     broken, looked_again = 0, False
     remembered = _remembered(context, envelopes)
     for attempt in range(0 if remembered else 1, context.attempts + 1):
         sure = attempt > 0
-        batch = remembered if not sure and remembered else (yield from _loaded(context, envelopes))
+        batch = remembered if remembered and not sure else (yield from _loaded(context, envelopes))
         if doubtful:
             # After the load: what is not there now was not in what was loaded either.
             there = yield from read_commands(ReadCommands(context.kind.name, tuple(doubtful)))
@@ -79,8 +91,8 @@ def handle_many(context: Context[A], envelopes: Sequence[Envelope]) -> Work[list
                 if not nothing_stored:
                     doubtful[writes.commands[0].id] = results
                 broken += 1
-                if broken > RECONNECTS:
-                    raise _in_doubt(context) if doubtful else error
+                if broken > RECONNECTS or attempt == context.attempts:
+                    raise error
                 yield next(waits)
     raise _in_doubt(context) if doubtful else _outrun(context)
 

@@ -5,7 +5,7 @@ application decides, and closes nothing that is not its own.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
@@ -137,6 +137,7 @@ class AsyncMemoryStorage(Awaited):
 
     def transaction(self, *, retry: int = 0) -> AsyncTransaction:
         """See `AsyncStorage.transaction`. Other tasks wait until it ends."""
+        self._refuse_closed()
         return AsyncTransaction(self, lambda: self._turns, retry)
 
     def _composed(self) -> Self:
@@ -238,7 +239,10 @@ class AsyncStorage(Awaited):
         self._checked = True
 
     def join(self, transaction: "AsyncTransacted") -> JoinedAsync:
-        """See `Storage.join`; of an AsyncSession or an AsyncConnection."""
+        """See `Storage.join`; of an AsyncSession or an AsyncConnection.
+
+        The tables are not checked by what is joined, for that takes a connection of its own.
+        """
         self._refuse_closed()
         joiner = AsyncJoiner(self._plain, self._adapters, checked(transaction, awaited=True))
         return JoinedAsync(self.domain, self.settings, joiner.answer)
@@ -246,7 +250,7 @@ class AsyncStorage(Awaited):
     def transaction(self, *, retry: int = 0) -> AsyncTransaction:
         """See `Storage.transaction`."""
         self._refuse_closed()
-        return AsyncTransaction(self, self._make_unit, retry)
+        return AsyncTransaction(self, lambda: _Checked(self._make_unit(), self._check_once), retry)
 
     def _composed(self) -> Self:
         twin = copy(self)
@@ -254,10 +258,28 @@ class AsyncStorage(Awaited):
         twin._answer = twin._checked_answer
         return twin
 
-    async def _checked_answer(self, operation: Read | Append) -> Any:
+    async def _check_once(self) -> None:
         if not self._checked:
             await self.check()
+
+    async def _checked_answer(self, operation: Read | Append) -> Any:
+        await self._check_once()
         return await self._lender.answer(self._adapter, operation)
+
+
+class _Checked:
+    """A unit that begins where the tables have been checked."""
+
+    def __init__(
+        self, unit: ThreadUnit | AsyncUnit, check: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        self._unit = unit
+        self._check = check
+        self.answer, self.commit, self.rollback = unit.answer, unit.commit, unit.rollback
+
+    async def begin(self) -> None:
+        await self._check()
+        await self._unit.begin()
 
 
 def _refuse_readonly(engine: sa.Engine) -> None:

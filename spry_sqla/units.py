@@ -205,7 +205,10 @@ class AdapterUnit:
         except BaseException:
             nested.rollback()
             raise
-        nested.commit()
+        try:
+            nested.commit()
+        except KeyTaken:
+            return Conflict()
         return Appended()
 
     def commit(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import msgspec
+import pytest
 
 import spry_sqla as spry
 from spry_sqla.cache import Cache
@@ -251,6 +252,25 @@ def test_a_connection_that_stays_broken_is_an_error_that_says_what_is_not_known(
     assert isinstance(asked.error, spry.StorageUnavailable)
     assert "not known" in str(asked.error)
     assert "idempotency_key" in str(asked.error)
+
+
+def test_a_database_that_stays_away_after_an_append_leaves_it_in_doubt() -> None:
+    gone = Unavailable(spry.StorageUnavailable("no answer"), nothing_stored=True)
+
+    asked = handle([CreatePlayer("Ada")], [nobody(), LOST, *[gone] * (RECONNECTS + 1)])
+
+    assert isinstance(asked.error, spry.StorageUnavailable)
+    assert "whether it was is not known" in str(asked.error)
+    assert asked.error.__cause__ is gone.error
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_the_last_attempt_ends_in_what_broke_it(attempts: int) -> None:
+    busy = Unavailable(spry.StorageUnavailable("it is locked"), nothing_stored=True)
+
+    asked = handle([CreatePlayer("Ada")], [nobody(), busy] * attempts, attempts=attempts)
+
+    assert asked.error is busy.error
 
 
 def test_a_read_is_repeated_when_the_connection_breaks_and_no_more_than_a_few_times() -> None:

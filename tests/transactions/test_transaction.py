@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 import spry_sqla as spry
+import spry_sqla.adapters
 from spry_sqla import memory
 from tests.domains.player import CreatePlayer, Player
 from tests.faults.domain import Add, Added, Counter
@@ -550,3 +551,69 @@ def test_tasks_that_use_one_transaction_at_the_same_moment_are_told_so(
             await engine.dispose()
 
     asyncio.run(main())
+
+
+def test_a_closed_storage_begins_none() -> None:
+    async def main() -> None:
+        storage = spry.AsyncMemoryStorage(domain)
+        await storage.close()
+        storage.transaction()
+
+    with pytest.raises(spry.StorageClosed):
+        asyncio.run(main())
+    plain = spry.MemoryStorage(domain)
+    plain.close()
+    with pytest.raises(spry.StorageClosed):
+        plain.transaction()
+
+
+@pytest.mark.parametrize("awaited", [False, True], ids=["in a thread", "aiosqlite"])
+def test_the_tables_are_checked_before_the_first_transaction(awaited: bool, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    plain = sa.create_engine(url)
+    domain.metadata.create_all(plain)
+    with plain.begin() as connection:
+        connection.execute(sa.insert(domain.shared.format).values(version=99))
+
+    async def main() -> None:
+        engine = create_async_engine(url.replace("sqlite:", "sqlite+aiosqlite:"))
+        storage = spry.AsyncStorage(engine if awaited else plain, domain)
+        try:
+            async with storage.transaction():
+                pytest.fail("it must not begin")
+        finally:
+            await engine.dispose()
+
+    with pytest.raises(spry.TablesOutdated):
+        asyncio.run(main())
+    plain.dispose()
+
+
+class ClaimedLate(spry_sqla.adapters.Adapter):
+    """Another writer is seen to be first only when a nested unit is committed."""
+
+    def __init__(self) -> None:
+        self._adapter = memory.MemoryAdapter()
+
+    def begin(self, *, write: bool) -> Any:
+        unit: Any = self._adapter.begin(write=write)
+        nested_of = unit.nested
+
+        def nested() -> Any:
+            made: Any = nested_of()
+
+            def commit() -> None:
+                made.rollback()
+                raise spry_sqla.adapters.KeyTaken
+
+            made.commit = commit
+            return made
+
+        unit.nested = nested
+        return unit
+
+
+def test_a_key_that_is_taken_at_the_end_of_a_nested_unit_is_a_conflict() -> None:
+    storage = spry_sqla.adapters.AdapterStorage(ClaimedLate(), domain)
+    with storage.transaction() as transaction, pytest.raises(spry.ConcurrencyError):
+        transaction.repository(Counter).handle(Add("a"))
