@@ -119,7 +119,7 @@ class Copier:
 
         def rule(value: Any, memo: Memo) -> Any:
             new = value.__copy__()
-            extra = getattr(new, "__dict__", {})
+            extra = getattr(value, "__dict__", {})  # which __copy__ leaves behind
             same = not extra
             name, part = "", None
             try:
@@ -130,10 +130,9 @@ class Copier:
                         if other is not part:
                             put(new, name, other)
                             same = False
-                for name in caches & extra.keys():
-                    del extra[name]
                 for name, part in extra.items():
-                    extra[name] = inner(part, memo)
+                    if name not in caches:
+                        new.__dict__[name] = inner(part, memo)
             except Exception as error:  # noqa: BLE001  # see _refusal
                 refusal = _refusal(name, part, error)
             else:

@@ -317,3 +317,25 @@ def test_private_slots_are_copied() -> None:
 
     assert codec_for(Private).copy(Private()) == Private()
     assert codec_for(Private).decode("{}") == Private()
+
+
+class Open(msgspec.Struct, dict=True):
+    """Has room for what it does not declare."""
+
+    a: int = 0
+
+    @cached_property
+    def doubled(self) -> int:
+        return 2 * self.a
+
+
+def test_what_a_struct_does_not_declare_is_copied_and_what_it_has_computed_is_not() -> None:
+    value: Any = Open(3)
+    value.hidden = [1]
+    assert value.doubled == 6
+
+    copied: Any = codec_for(Open).copy(value)
+
+    assert copied.hidden == [1]
+    assert copied.hidden is not value.hidden
+    assert vars(copied) == {"hidden": [1]}
