@@ -149,7 +149,6 @@ class AsyncTransaction:
             if not busy.acquire(blocking=False):
                 raise at_work()
             try:
-                await asyncio.sleep(0)  # tasks overlap in memory, too, where nothing is waited for
                 return await unit.answer(operation)
             finally:
                 busy.release()
