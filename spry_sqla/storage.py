@@ -250,7 +250,8 @@ class AsyncStorage(Awaited):
     def transaction(self, *, retry: int = 0) -> AsyncTransaction:
         """See `Storage.transaction`."""
         self._refuse_closed()
-        return AsyncTransaction(self, lambda: _Checked(self._make_unit(), self._check_once), retry)
+        make = self._make_unit
+        return AsyncTransaction(self, lambda: _CheckedUnit(make(), self._check_once), retry)
 
     def _composed(self) -> Self:
         twin = copy(self)
@@ -267,7 +268,7 @@ class AsyncStorage(Awaited):
         return await self._lender.answer(self._adapter, operation)
 
 
-class _Checked:
+class _CheckedUnit:
     """A unit that begins where the tables have been checked."""
 
     def __init__(

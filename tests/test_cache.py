@@ -372,3 +372,20 @@ def test_none_is_none() -> None:
 def test_a_size_is_a_whole_number(size: Any) -> None:
     with pytest.raises(spry.DefinitionError, match="cache_size= must be a whole number from 0"):
         spry.MemoryStorage(DOMAIN, cache_size=size)
+
+
+@pytest.mark.parametrize("use", ["taken", "put", "moved"])
+def test_what_is_kept_of_many_actors_is_bounded(use: str) -> None:
+    cache: Cache[Player] = Cache(2)
+    for number in range(10):
+        digest = b"%d" % number
+        if use == "moved":
+            cache.moved(digest)
+        else:
+            cache.put(digest, replay(str(number)))
+        if use == "taken":
+            cache.take(digest)
+
+    left = 0 if use == "taken" else 2
+    held = [len(cache._replays), len(cache._names), len(cache._moved)]
+    assert held == ([0, 0, left] if use == "moved" else [left, left, 0])

@@ -540,3 +540,70 @@ def test_code_that_was_typed_in_counts_like_any_other() -> None:
 
     assert typed(1) == typed(1)
     assert typed(1) != typed(2)
+
+
+RARE = """
+import re
+
+class Meta(type):
+    def __call__(cls):
+        return 51
+
+class Made(metaclass=Meta):
+    pass
+
+class Level(int):
+    def up(self):
+        return self + 1
+
+PATTERN = re.compile("a+b", re.IGNORECASE)
+WEIGHT = Level(52)
+look = {"sword": 53}.get
+
+class Player:
+    level = 1
+
+class Raised:
+    def apply(self, actor):
+        return (Made(), PATTERN, WEIGHT, look)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("return 51", "return 510"),
+        ("re.IGNORECASE", "re.DOTALL"),
+        ("Level(52)", "Level(520)"),
+        ('{"sword": 53}', '{"sword": 530}'),
+    ],
+)
+def test_what_is_seldom_reached_counts_as_well(
+    before: str, after: str, fingerprint_of: Fingerprint
+) -> None:
+    assert RARE.count(before) == 1
+    assert fingerprint_of(domain=RARE) != fingerprint_of(domain=RARE.replace(before, after))
+
+
+def test_which_lines_a_handler_guards_counts(fingerprint_of: Fingerprint) -> None:
+    """Only the table of exceptions tells: the instructions are the same."""
+    head = """
+class Player: pass
+class Raised:
+    def apply(self, actor):
+        try:
+            actor.first()
+"""
+    guarded = """            actor.second()
+        except KeyError:
+            return None
+        else:
+            return None
+"""
+    not_guarded = """        except KeyError:
+            return None
+        else:
+            actor.second()
+            return None
+"""
+    assert fingerprint_of(domain=head + guarded) != fingerprint_of(domain=head + not_guarded)

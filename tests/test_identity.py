@@ -330,3 +330,26 @@ def test_a_text_that_is_not_canonical_is_refused(text: str) -> None:
 
     assert "secret" not in str(refusal.value)
     assert refusal.value.__suppress_context__
+
+
+class Odd(uuid.UUID):
+    """Shows itself in a way of its own."""
+
+    def __str__(self) -> str:
+        return "odd"
+
+
+def test_a_subclass_of_uuid_is_the_uuid_that_it_equals() -> None:
+    assert canonical({"id": Odd(int=1)}) == canonical({"id": uuid.UUID(int=1)})
+
+
+def test_where_a_decimal_begins_to_be_written_with_an_exponent_is_for_ever() -> None:
+    zeros = "0" * 27
+    assert canonical({"d": Decimal("1E+27")}) == f'{{"d":{{"decimal":"1{zeros}"}}}}'
+    assert canonical({"d": Decimal("1E+28")}) == '{"d":{"decimal":"1E+28"}}'
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_int_that_nobody_could_read_again_is_refused(sign: int) -> None:
+    with pytest.raises(UnusableIdentifiers, match="3,900 digits"):
+        canonical({"n": sign * 10**5000})

@@ -483,3 +483,24 @@ def nobody() -> Loading:
 
 def someone(rows: Sequence[EventRecord], *, more: bool = False) -> Loading:
     return Loading([loaded(rows, more=more)], {})
+
+
+def test_an_append_in_doubt_at_the_last_attempt_is_told_so() -> None:
+    asked = handle([CreatePlayer("Ada")], [nobody(), LOST], attempts=1)
+
+    assert isinstance(asked.error, spry.StorageUnavailable)
+    assert "whether it was is not known" in str(asked.error)
+
+
+def test_a_repeated_key_finds_all_of_its_events_wherever_a_page_ends() -> None:
+    created = handle([CreatePlayer("Ada")], [nobody(), Appended()]).appends[0].events
+    beat = [player.Beat("Ada", (1, 2))]
+    first = handle(beat, [someone(created), Appended()], keys=["k"]).appends[0]
+    (command,), (one, two) = first.commands, first.events
+    pages = [HistoryPage([*created], True), HistoryPage([one], True), HistoryPage([two], False)]
+    there = Loading([loaded([*created, *first.events])], {"k": command.id})
+
+    asked = handle(beat, [there, [command], *pages], keys=["k"])
+
+    assert asked.result[0].events == [PlayerHit(1), PlayerHit(2)]
+    assert asked.result[0].modified == Player("Ada", 97, [1, 2])

@@ -1,13 +1,16 @@
 """Cause sorts before effect, whatever the machine's clock does."""
 
 import time
+from operator import attrgetter
 
 import pytest
 
 import spry_sqla as spry
 from spry_conformance.faces import Face
 from spry_sqla import base
-from spry_sqla.clock import Clock
+from spry_sqla.adapters import MappingRecord, target_of
+from spry_sqla.clock import Clock, timestamp_of
+from spry_sqla.operations import Append
 from tests.backends import Backend
 from tests.domains import player
 from tests.domains.player import Beat, CreatePlayer, Hit, Player, PlayerHit
@@ -121,6 +124,36 @@ def hit_from_the_future(store: Face, *, seconds: int) -> None:
 
 
 def in_order(store: Face) -> bool:
-    """Whether the rows of this origin have ids in the order of their sequences."""
+    """Whether ids are in the order of sequences: the rows come in that of these."""
     rows = [row for row in stored(store, Player, name="Ada").events if row.origin == "main"]
-    return [row.sequence for row in rows] == list(range(1, len(rows) + 1))
+    ids = [row.id for row in sorted(rows, key=attrgetter("sequence"))]
+    return len(ids) > 1 and ids == sorted(ids)
+
+
+def test_an_event_that_waits_is_heeded_as_one_that_counts(backend: Backend) -> None:
+    """It was read, so what is decided now comes after it."""
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    ahead = Clock(lambda: time.time_ns() + 30 * SECOND)
+    waits = put_event(
+        store, Player, PlayerHit(7), origin="east", sequence=2, clock=ahead, name="Ada"
+    )
+
+    players.handle(Hit("Ada", 1))
+
+    rows = stored(store, Player, name="Ada").events
+    assert max(row.id for row in rows if row.origin == "main") > waits.id
+
+
+def test_a_mapping_too_far_in_the_future_is_refused_as_an_event_is(backend: Backend) -> None:
+    store = backend.start(player.domain())
+    ada = target_of(store.domain, Player, {"name": "Ada"})
+    ahead = Clock(lambda: time.time_ns() + 3600 * SECOND).next()
+    row = MappingRecord(
+        ahead, ada.digest, '{"name":"Ada"}', ada.native_id, "east", ahead, timestamp_of(ahead)
+    )
+    store.perform(Append(store.domain.actor(Player).name, mappings=[row]))
+
+    with pytest.raises(spry.ClockTooFarAhead):
+        store.repository(Player).handle(CreatePlayer("Ada"))

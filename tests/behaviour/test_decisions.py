@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+import pydantic
 import pytest
 
 import spry_sqla as spry
@@ -249,3 +250,52 @@ def test_a_state_that_takes_a_part_of_an_event_over_leaves_the_event_as_it_was(
     assert command == Pack("a", [1, 2])
     assert result.modified == bags.fetch(name="a") == Bag("a", [1, 2, 3])
     assert [entry.event for entry in bags.history(name="a")] == result.events
+
+
+class Bruised(pydantic.BaseModel):
+    """Can be iterated over, as each model of pydantic can."""
+
+    points: int
+
+    def apply(self, actor: Any) -> None:
+        if isinstance(actor, Player):
+            actor.wounds.append(self.points)
+
+
+@dataclass(frozen=True)
+class Bruise(player.OfPlayer):
+    def handle(self, actor: object) -> Any:
+        return Bruised(points=3)
+
+
+class Better(Player):
+    """Another class than that of the actor."""
+
+
+@dataclass(frozen=True)
+class Bettered(spry.Event):
+    def apply(self, actor: Player) -> Player:
+        return Better(actor.name, actor.hit_points, actor.wounds)
+
+
+@dataclass(frozen=True)
+class MakeBetter(player.OfPlayer):
+    def handle(self, actor: object) -> spry.Decision:
+        return Bettered()
+
+
+def test_one_event_is_one_even_where_it_can_be_iterated_over(backend: Backend) -> None:
+    players = backend.start(spry.Domain(*player.TYPES, Bruise, Bruised)).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    assert players.handle(Bruise("Ada")).unwrap().wounds == [3]
+
+
+def test_a_state_never_becomes_one_of_another_class(backend: Backend) -> None:
+    players = backend.start(spry.Domain(*player.TYPES, MakeBetter, Bettered)).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    with pytest.raises(spry.DefinitionError, match="returned Better for a Player"):
+        players.handle(MakeBetter("Ada"))
+
+    assert type(players.fetch(name="Ada")) is Player

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 import spry_sqla as spry
-from spry_sqla.operations import Append
+from spry_sqla.adapters import target_of
+from spry_sqla.clock import process_clock
+from spry_sqla.operations import Append, Load
 from tests.backends import Backend, let_first
 from tests.domains import player
 from tests.domains.player import (
@@ -18,7 +21,7 @@ from tests.domains.player import (
     PlayerHit,
     Rename,
 )
-from tests.rows import anew
+from tests.rows import anew, put_event
 
 
 def test_the_same_key_and_command_run_once_and_answer_the_same(backend: Backend) -> None:
@@ -239,3 +242,44 @@ def test_keys_as_one_text_are_refused(backend: Backend) -> None:
 
     with pytest.raises(spry.UnusableValue, match="one per command"):
         players.handle_many([CreatePlayer("A"), CreatePlayer("B")], idempotency_keys="kl")
+
+
+def test_the_outcome_is_that_of_the_first_whatever_other_replicas_have_written_since(
+    backend: Backend,
+) -> None:
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+    players.handle(CreatePlayer("Ada"))
+    first = players.handle(Hit("Ada", 1), idempotency_key="k")
+    put_event(store, Player, PlayerHit(7), origin="east", sequence=1, name="Ada")
+
+    assert players.handle(Hit("Ada", 1), idempotency_key="k") == first
+
+
+def test_outcomes_of_one_key_in_a_batch_share_nothing(backend: Backend) -> None:
+    players = backend.start(player.domain()).repository(Player)
+    players.handle(CreatePlayer("Ada"))
+
+    cursed = [Curse("Ada", deadly=True)] * 2
+    first, second = players.handle_many(cursed, idempotency_keys=["k", "k"])
+    first.original.wounds.append(99)
+
+    assert second.original == Player("Ada", 100)
+
+
+def test_of_one_key_in_two_origins_the_first_command_counts(backend: Backend) -> None:
+    store = backend.start(player.domain())
+    kind = store.domain.actor(Player)
+    watched: list[object] = []
+    at = store.observed(lambda operation, _: watched.append(operation))
+    at.repository(Player).handle(CreatePlayer("Ada"), idempotency_key="other")
+    (command,) = next(each for each in watched if isinstance(each, Append)).commands
+    first, second = sorted(process_clock.next() for _ in range(2))
+    for each, origin in ((second, "east"), (first, "west")):
+        row = msgspec.structs.replace(command, id=each, origin=origin, idempotency_key="k")
+        store.perform(Append(kind.name, commands=[row]))
+
+    target = target_of(store.domain, Player, {"name": "Ada"})
+    loading = store.perform(Load(kind.name, "main", (target,), None, keys=("k",)))
+
+    assert loading.previous == {"k": first}

@@ -8,6 +8,9 @@ from uuid import UUID
 import pytest
 
 import spry_sqla as spry
+from spry_sqla.adapters import MappingRecord, target_of
+from spry_sqla.clock import process_clock, timestamp_of
+from spry_sqla.operations import Append
 from tests.backends import Backend, let_first
 from tests.domains import account, player, seats
 from tests.domains.account import Account, Branch, Number, Pay
@@ -230,3 +233,63 @@ def test_a_zero_state_need_not_have_identifiers(backend: Backend, email: str) ->
 
     assert people.handle(Register(email)).modified == Person(email)
     assert people.fetch(email=email) == people.fetch(email="a@x") == Person(email)
+
+
+def test_a_name_that_we_gave_away_and_a_replica_has_created_can_be_used(backend: Backend) -> None:
+    """The other's actor has it by nature, and our mapping of it stays."""
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+    players.handle_many([CreatePlayer("Ada"), Rename("Ada", "Eve")])
+    eve, of_eve = target_of(store.domain, Player, {"name": "Eve"}), process_clock.next()
+    native = MappingRecord(
+        of_eve,
+        eve.digest,
+        '{"name":"Eve"}',
+        eve.native_id,
+        "east",
+        of_eve,
+        timestamp_of(of_eve),
+    )
+    store.perform(Append(store.domain.actor(Player).name, mappings=[native]))
+
+    assert players.handle(CreatePlayer("Eve")).modified == Player("Eve", 100)
+    assert players.fetch(name="Ada").name == "Eve"
+
+
+@dataclass
+class Ghost(spry.Actor):
+    name: str = ""
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name} if self.name else {}
+
+
+@dataclass(frozen=True)
+class Appear(spry.Command):
+    name: str
+    as_: str
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+    def handle(self, actor: object) -> spry.Decision:
+        return Appeared(self.as_)
+
+
+@dataclass(frozen=True)
+class Appeared(spry.Event):
+    name: str
+
+    def apply(self, actor: object) -> None:
+        if isinstance(actor, Ghost):
+            actor.name = self.name
+
+
+def test_an_event_cannot_leave_an_actor_without_identifiers(backend: Backend) -> None:
+    ghosts = backend.start(spry.Domain(Ghost, Appear, Appeared)).repository(Ghost)
+    ghosts.handle(Appear("a", "a"))
+
+    with pytest.raises(spry.UnusableIdentifiers):
+        ghosts.handle(Appear("a", ""))
+
+    assert ghosts.fetch(name="a") == Ghost("a")

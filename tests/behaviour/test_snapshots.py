@@ -8,7 +8,9 @@ import pytest
 
 import spry_sqla as spry
 from spry_conformance.faces import Face
-from spry_sqla.clock import process_clock
+from spry_sqla.clock import process_clock, time_of
+from spry_sqla.operations import Append
+from spry_sqla.records import SnapshotRecord
 from tests.backends import Backend, let_first
 from tests.domains import player
 from tests.domains.player import Beat, CreatePlayer, Hit, Player, Stumble
@@ -408,3 +410,34 @@ def test_a_state_of_which_a_part_would_be_lost_takes_no_snapshot(
     assert [line.count for line in found.lines.values()] == ([] if hide else [3])
     assert backend.count(store.domain.actor(Basket), "snapshots") == 0
     assert part in caplog.text
+
+
+def test_time_travel_past_a_snapshot_that_cannot_be_read(backend: Backend) -> None:
+    store = backend.start(player.domain())
+    players = store.repository(Player)
+    for command in (CreatePlayer("Ada"), Hit("Ada", 1), Hit("Ada", 2)):
+        players.handle(command)
+    rows = stored(store, Player, name="Ada").events
+    last = rows[1].id
+    put_snapshot(
+        store, Player, state="[]", vector='{"main":2}', version=2, last_event=last, name="Ada"
+    )
+
+    assert players.fetch(name="Ada", version=2) == Player("Ada", 99, [1])
+    if time_of(rows[2].id) > time_of(last):  # else no time lies between the two
+        assert players.fetch(name="Ada", at=time_of(last)) == Player("Ada", 99, [1])
+
+
+def test_a_snapshot_names_the_one_that_it_goes_on_from(backend: Backend) -> None:
+    often = player.domain(spry.ActorMeta(snapshot_frequency=1))
+    taken: list[SnapshotRecord] = []
+
+    def see(operation: object, _: object) -> None:
+        if isinstance(operation, Append):
+            taken.extend(operation.snapshots)
+
+    players = backend.start(often).observed(see).repository(Player)
+    for command in (CreatePlayer("Ada"), Hit("Ada", 1), Hit("Ada", 2)):
+        players.handle(command)
+
+    assert [each.ancestor for each in taken] == [None, taken[0].id, taken[1].id]

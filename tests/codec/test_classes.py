@@ -262,3 +262,16 @@ def test_a_post_init_does_not_make_deep_values_slow() -> None:
         value = Counted(value)
 
     assert round_trip(value).inner.made == [1]
+
+
+class Roomy(pydantic.BaseModel, extra="allow"):
+    name: str = ""
+
+
+def test_a_model_that_allows_extras_still_does_when_it_has_come_back() -> None:
+    codec = codec_for(Roomy)
+    again: Any = codec.decode(codec.encode(Roomy(name="a")))
+
+    again.more = 1
+
+    assert again.more == 1

@@ -339,3 +339,42 @@ def test_what_a_struct_does_not_declare_is_copied_and_what_it_has_computed_is_no
     assert copied.hidden == [1]
     assert copied.hidden is not value.hidden
     assert vars(copied) == {"hidden": [1]}
+
+
+@dataclass(frozen=True)
+class Key:
+    name: str
+    marks: list[int] = field(default_factory=list, hash=False)
+
+
+@dataclass
+class Keyed:
+    by_key: dict[Key, int] = field(default_factory=dict)
+    keys: set[Key] = field(default_factory=set)
+
+
+def test_keys_of_dicts_and_elements_of_sets_are_copied() -> None:
+    value = Keyed({Key("a"): 1}, {Key("a")})
+
+    copied = codec_for(Keyed).copy(value)
+    next(iter(copied.by_key)).marks.append(1)
+    next(iter(copied.keys)).marks.append(1)
+
+    assert value == Keyed({Key("a"): 1}, {Key("a")})
+
+
+@dataclass
+class Careful:
+    values: list[int] = field(default_factory=list)
+
+    def __deepcopy__(self, memo: Any) -> "Careful":
+        return Careful([*self.values, -1])
+
+
+@dataclass
+class HoldsCareful:
+    careful: Careful = field(default_factory=Careful)
+
+
+def test_a_class_that_copies_itself_does_so() -> None:
+    assert codec_for(HoldsCareful).copy(HoldsCareful()).careful.values == [-1]

@@ -1,6 +1,6 @@
 """A member of an Enum is stored in its own form, which no other member changes."""
 
-from dataclasses import make_dataclass
+from dataclasses import dataclass, make_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, Literal
@@ -147,3 +147,21 @@ def test_a_text_that_is_neither_is_unreadable() -> None:
     for content in ('"green"', "true", "3", "1.5"):
         with pytest.raises(UnreadableContent):
             codec_for(make_dataclass("Paint", [("one", color)])).decode(f'{{"one": {content}}}')
+
+
+class Suit(Enum):
+    HEARTS = "x"
+
+
+class Hue(Enum):
+    RED = "x"
+
+
+@dataclass
+class Card:
+    mark: Suit | Hue
+
+
+def test_a_value_that_may_be_a_member_of_two_is_none_of_either() -> None:
+    with pytest.raises(UnreadableContent):
+        codec_for(Card).decode('{"mark":"x"}')

@@ -234,3 +234,20 @@ def test_a_long_chain_is_looked_at_without_recursion() -> None:
         value = [value]
 
     assert codec.lost(Player(every=value)) is None
+
+
+@dataclass(frozen=True)
+class Key:
+    name: str
+    marks: list[int] = field(default_factory=list, hash=False)
+
+
+@dataclass
+class Keyed:
+    by_key: dict[Key, int]
+
+
+def test_a_part_that_two_keys_share_is_told() -> None:
+    marks = [1]
+    assert codec_for(Keyed).lost(Keyed({Key("a", marks): 1, Key("b", marks): 2})) is not None
+    assert codec_for(Keyed).lost(Keyed({Key("a", [1]): 1, Key("b", [1]): 2})) is None

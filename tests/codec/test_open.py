@@ -87,3 +87,10 @@ def test_a_class_that_is_not_registered_is_refused() -> None:
     assert "s3cr3t" not in str(refused.value)
     with pytest.raises(UnreadableContent, match="class Stranger that"):
         CODEC.decode('{"$Stranger": {}}')
+
+
+def test_a_class_that_is_called_as_a_built_in_one_is_refused() -> None:
+    date = dataclasses.make_dataclass("date", [("day", int, 1)])
+
+    with pytest.raises(UnusableValue, match="another class has that name"):
+        OpenCodec([date]).encode(date())

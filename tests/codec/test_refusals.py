@@ -9,7 +9,16 @@ from dataclasses import InitVar, dataclass, field, make_dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
 from enum import Enum
-from typing import Any, ClassVar, ForwardRef, Generic, Protocol, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    ForwardRef,
+    Generic,
+    Protocol,
+    Required,
+    TypedDict,
+    TypeVar,
+)
 
 import attrs
 import pydantic
@@ -277,3 +286,44 @@ def test_an_unknown_member_of_an_enum_is_unreadable_and_not_told() -> None:
     with pytest.raises(UnreadableContent, match=r"^Paint\.color: ") as refused:
         codec_for(cls).decode(f'{{"color": "{SECRET}"}}')
     assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
+@dataclass
+class Loose:
+    number: int
+
+
+@dataclass
+class Stored:
+    items: set[Loose] = field(default_factory=set)
+    grams: float = 0.0
+    at: datetime | None = None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"items":[{"number":1}]}', "no hash"),
+        ('{"grams":1%s}' % ("0" * 400), "grams"),
+        ('{"at":"2020-01-01T00:00:00+01:00[Nowhere/Nope]"}', "tzdata"),
+    ],
+    ids=["a set of what has no hash", "too large for a float", "a zone that is not known"],
+)
+def test_content_that_was_written_by_others_is_unreadable(content: str, reason: str) -> None:
+    with pytest.raises(UnreadableContent, match=reason):
+        codec_for(Stored).decode(content)
+
+
+class Late(TypedDict, total=False):
+    a: Required[int]
+    b: int
+
+
+@dataclass
+class HoldsLate:
+    late: Late
+
+
+def test_a_key_that_is_required_is_missed() -> None:
+    with pytest.raises(UnusableValue, match="required"):
+        codec_for(HoldsLate).encode(HoldsLate({"b": 1}))  # type: ignore[typeddict-item]

@@ -1,5 +1,6 @@
 """What goes in comes out, equal in value and type."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -73,3 +74,15 @@ def test_a_single_value_comes_back_alone_and_as_element_and_key(
         check(codec, cls(value, more, {value: 0}, {value}, value))
 
     every()
+
+
+@dataclass
+class Weight:
+    grams: float = 0.0
+    pieces: int = 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_integers_have_no_bounds_in_either_direction(sign: int) -> None:
+    for value in (Weight(pieces=sign * 2**20_000), Weight(grams=sign * 2**20_000)):
+        check(codec_for(Weight), value)

@@ -121,3 +121,23 @@ def test_a_worker_thread_has_the_context_of_its_task(tmp_path: Path) -> None:
 
     assert seen == {("ada", False)}
     engine.dispose()
+
+
+@pytest.mark.parametrize("part", ["commands", "events", "id_map", "links", "snapshots"])
+def test_each_table_is_looked_for_when_a_storage_opens(engine: sa.Engine, part: str) -> None:
+    change(engine, f"DROP TABLE counter_{part}")
+
+    with pytest.raises(spry.TablesMissing, match=f"no table 'counter_{part}'"):
+        spry.Storage(engine, domain)
+
+
+def test_a_file_is_as_durable_as_sqlite_can_make_it(tmp_path: Path) -> None:
+    engine = spry.sqlite_engine(tmp_path / "a.db")
+    with engine.connect() as connection:
+        asked = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous")
+        ]
+    engine.dispose()
+
+    assert asked == ["wal", 2]  # FULL

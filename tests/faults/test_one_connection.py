@@ -332,3 +332,42 @@ def test_a_child_has_a_database_in_memory_of_its_own() -> None:
 
     assert counters.fetch(name="ada").total == 1
     engine.dispose()
+
+
+def test_a_connection_that_was_given_back_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "WAIT", 0.05)
+    engine = static()
+    domain.metadata.create_all(engine)
+    counters = spry.Storage(engine, domain).repository(Counter)
+    kept = engine.raw_connection()
+    kept.close()
+
+    assert in_threads(1, lambda _: counters.handle(Add("ada")).ok) == [True]
+
+    assert not kept.is_valid
+    engine.dispose()
+
+
+def test_a_task_does_not_wait_for_ever_for_the_transaction_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "WAIT", 0.05)
+
+    async def work() -> None:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.begin() as connection:
+            await connection.run_sync(domain.metadata.create_all)
+            await connection.exec_driver_sql("CREATE TABLE app (x)")
+        counters = spry.AsyncStorage(engine, domain).repository(Counter)
+        await counters.handle(Add("ada"))
+        async with engine.begin() as connection:
+            await connection.exec_driver_sql("INSERT INTO app VALUES (1)")
+            async with asyncio.timeout(LONG):
+                with pytest.raises(spry.StorageUnavailable, match="kept it for"):
+                    await asyncio.create_task(counters.handle(Add("ada")))
+        assert (await counters.handle(Add("ada"))).modified.total == 2
+        await engine.dispose()
+
+    asyncio.run(work())

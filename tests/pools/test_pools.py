@@ -1,11 +1,14 @@
 """Whatever pool an engine has, the same works, and what the pool finds broken nobody notices."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import (
     AsyncAdaptedQueuePool,
     NullPool,
@@ -15,7 +18,7 @@ from sqlalchemy.pool import (
 )
 
 import spry_sqla as spry
-from tests.faults.domain import Add, Counter
+from tests.faults.domain import Add, Counter, domain
 from tests.pools.sessions import end_sessions
 from tests.processes import in_threads
 from tests.transactions.shop import App, AwaitedApp, Note, PlainApp
@@ -183,3 +186,53 @@ def test_with_pre_ping_nobody_notices_that_pooled_connections_broke(
             add(app)
 
         assert app.store.repository(Counter).fetch(name="c").total == 2
+
+
+def test_an_async_pool_with_a_hook_is_renewed_after_a_restart_too(postgres_url: str) -> None:
+    async def work() -> None:
+        engine = create_async_engine(postgres_url, pool_size=8)
+        sa.event.listen(engine.sync_engine, "checkin", lambda *_: None)
+        async with engine.begin() as connection:
+            await connection.run_sync(domain.metadata.create_all)
+        counters = spry.AsyncStorage(engine, domain).repository(Counter)
+        assert (await counters.handle(Add("a"))).unwrap().total == 1
+        connections = [await engine.connect() for _ in range(8)]
+        for connection in connections:
+            await connection.close()
+
+        end_sessions(engine.url)
+
+        assert (await counters.handle(Add("a"))).unwrap().total == 2
+        await engine.dispose()
+
+    asyncio.run(work())
+
+
+def test_an_exhausted_async_pool_is_waited_for_once(tmp_path: Path) -> None:
+    waits: list[float] = []
+
+    async def work() -> None:
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{tmp_path / 'a.db'}",
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=0.01,
+        )
+        async with engine.begin() as connection:
+            await connection.run_sync(domain.metadata.create_all)
+        storage = spry.AsyncStorage(engine, domain)
+        await storage.check()
+        answer = storage._answer
+
+        async def counted(operation: Any) -> Any:
+            waits.append(0.01)
+            return await answer(operation)
+
+        storage._answer = counted
+        async with engine.connect():
+            with pytest.raises(spry.StorageUnavailable, match="became free in time"):
+                await storage.repository(Counter).fetch(name="a")
+        await engine.dispose()
+
+    asyncio.run(work())
+    assert len(waits) == 1

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
 import spry_sqla as spry
+from spry_sqla.sql.joining import _same_database
 from tests.faults.domain import Add, Counter
 from tests.transactions.shop import (
     App,
@@ -327,3 +329,44 @@ def test_a_session_s_map_of_other_schemas_leaves_the_storage_s_tenant(postgres_u
         other.commit()
     assert storage.repository(Counter).fetch(name="c").total == 2
     assert total(engine) == 0
+
+
+def test_a_session_that_leads_to_two_tenants_takes_part_with_the_storage_s(
+    postgres_url: str,
+) -> None:
+    engine = sa.create_engine(postgres_url, poolclass=NullPool)
+    north, south = (
+        engine.execution_options(schema_translate_map={None: tenant})
+        for tenant in ("north", "south")
+    )
+    for tenant in (north, south):
+        domain.metadata.create_all(tenant)
+    Base.metadata.create_all(north)
+    storage = spry.Storage(south, domain)
+
+    binds: Any = {Note: north, **dict.fromkeys(domain.metadata.sorted_tables, south)}
+    with Session(binds=binds) as session:
+        storage.join(session).repository(Counter).handle(Add("a"))
+        session.commit()
+
+    assert storage.repository(Counter).fetch(name="a").total == 1
+
+
+def test_one_file_is_one_database_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one, other = (
+        sa.create_engine(url, poolclass=NullPool)
+        for url in ("sqlite:///a.db", f"sqlite:///{tmp_path / 'a.db'}")
+    )
+    domain.metadata.create_all(one)
+
+    with other.connect() as connection:
+        joined = spry.Storage(one, domain).join(connection)
+        assert joined.repository(Counter).handle(Add("a")).ok
+
+
+def test_servers_of_two_ports_are_two() -> None:
+    one, other = (sa.create_engine(f"postgresql+psycopg://host:{port}/db") for port in (5432, 5433))
+    assert not _same_database(one, other)
