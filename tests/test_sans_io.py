@@ -492,6 +492,14 @@ def test_an_append_in_doubt_at_the_last_attempt_is_told_so() -> None:
     assert "whether it was is not known" in str(asked.error)
 
 
+def test_an_append_in_doubt_stays_so_where_others_are_first_afterwards() -> None:
+    """The other may be the append itself, which has come late."""
+    asked = handle([CreatePlayer("Ada")], [nobody(), LOST, nobody(), [], Conflict()], attempts=2)
+
+    assert isinstance(asked.error, spry.StorageUnavailable)
+    assert "whether it was is not known" in str(asked.error)
+
+
 def test_a_repeated_key_finds_all_of_its_events_wherever_a_page_ends() -> None:
     created = handle([CreatePlayer("Ada")], [nobody(), Appended()]).appends[0].events
     beat = [player.Beat("Ada", (1, 2))]

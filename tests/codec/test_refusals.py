@@ -315,7 +315,7 @@ def test_content_that_was_written_by_others_is_unreadable(content: str, reason: 
 
 
 class Late(TypedDict, total=False):
-    a: Required[int]
+    a: "Required[int]"  # as `from __future__ import annotations` has it
     b: int
 
 
