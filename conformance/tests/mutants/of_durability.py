@@ -111,7 +111,8 @@ def in_file(kind: type[InFile] = InFile, **options: Any) -> Adapter:
         name=kind.__name__,
         **options,
     )
-    finalize(adapter, shutil.rmtree, folder)
+    # A process that was forked off may have collected it, too, and was first.
+    finalize(adapter, shutil.rmtree, folder, ignore_errors=True)
     return adapter
 
 
