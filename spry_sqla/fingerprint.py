@@ -10,9 +10,9 @@ names. The hash of the graph (see `graphs`) depends on nothing else: neither has
 order of imports or of visits have a say.
 """
 
-import contextlib
 import dis
 import enum
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -26,6 +26,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from spry_sqla.anatomy import (
+    carried_by,
+    given_to,
+    inherited_value,
+    is_dunder,
+    is_kind,
+    package_of,
+    parts_of,
+    plain,
+    state_of,
+)
 from spry_sqla.graphs import Node, hash_of
 
 if sys.version_info >= (3, 14):
@@ -33,7 +44,6 @@ if sys.version_info >= (3, 14):
 
 _LIBRARY = __name__.partition(".")[0]
 _MISSING = object()
-_DEEPEST = 50
 _DOCSTRING = 0x4000000  # a code flag since Python 3.14
 
 _NO_CODE = {
@@ -49,20 +59,8 @@ _NO_CODE = {
 _OF_FIELDS = ("__pydantic_", "__dataclass_", "__attrs_", "__struct_")
 """Beginnings of the attributes in which libraries keep what they know of fields."""
 
-_CARRIED = (
-    *("__wrapped__", "__func__", "__supertype__", "__value__", "func", "args", "keywords"),
-    *("fget", "fset", "fdel", "wrapped", "dispatcher", "registry"),
-    *("default", "default_factory", "factory", "validator", "converter", "metadata"),
-)
-"""Attributes in which the objects of others carry what is the application's: properties, static
-and class methods, partial, lru_cache, new types, the field descriptions of attrs and pydantic."""
-
-_VALUES = {
-    *("builtins", "collections", "datetime", "decimal", "fractions", "functools", "ipaddress"),
-    *("operator", "types", "uuid", "zoneinfo"),
-}
-"""Modules of the standard library whose instances are values; of others the type alone counts.
-Not `random`, whose state is another in every process, nor `pathlib`: a path names a place."""
+_HOOKS = {"__attrs_pre_init__", "__attrs_init__", "__attrs_post_init__", "_missing_", "_boundary_"}
+"""What runs, or counts, among the attributes that libraries keep for themselves."""
 
 _OF_TYPES = {"builtins", "types", "typing", "typing_extensions"}
 _CALLABLES = (
@@ -104,7 +102,7 @@ class Code:
         self._events = frozenset(events)
         given = {*states, *self._events}
         self._given = {id(cls) for cls in given}
-        self._packages = {_package(cls.__module__) for cls in given} - {"builtins", _LIBRARY}
+        self._packages = {package_of(cls.__module__) for cls in given} - {"builtins", _LIBRARY}
         self._own: dict[str, bool] = {}
         # Kept for as long as the numbers: an id is unique only while its object lives.
         self._items: list[object] = []
@@ -158,7 +156,7 @@ class Code:
         return number
 
     def _describe(self, item: object) -> _Described:
-        text = _plain(item)
+        text = plain(item)
         if text is not None:
             return _Described(text)
         # Not `isinstance`, which asks the item: that would wake up proxies and lazy objects.
@@ -192,19 +190,18 @@ class Code:
         members = {
             name: value
             for name, value in vars(module).items()
-            if not _is_dunder(name) and not _is_module(value)
+            if not is_dunder(name) and not _is_module(value)
         }
         return _Described("module", [types.MappingProxyType(members)])
 
     def _describe_function(self, function: types.FunctionType) -> _Described:
         names = function.__code__.co_freevars
         cells = dict(zip(names, map(_content, function.__closure__ or ()), strict=True))
-        carried = _carried(function, ("__wrapped__", "registry"))
+        carried = carried_by(function, ("__wrapped__", "registry"))
         module: str | None = function.__module__
         if module is not None and not self._is_own(module):
             # A decorator of a library: its own code does not count, what it was given does.
-            kept = [it for it in cells.values() if _is_kind(it, (types.FunctionType, type))]
-            return _Described(_name(function), [*kept, *carried])
+            return _Described(_name(function), [*given_to(cells.values()), *carried])
         modules = {name: it for name, it in cells.items() if _is_module(it)}
         code = _Code(function.__code__, function.__globals__, modules)
         others = [it for name, it in cells.items() if name not in modules]
@@ -222,7 +219,7 @@ class Code:
         instructions = [it for it in dis.get_instructions(code) if it.opname != "EXTENDED_ARG"]
         # Instructions, not bytes: there, a docstring would shift the numbers of the constants.
         for it in instructions:
-            argument = _plain(it.argval)
+            argument = plain(it.argval)
             if argument is None and it.opcode in dis.hasconst:
                 argument = "as reached"
                 nested = isinstance(it.argval, types.CodeType)
@@ -264,7 +261,7 @@ class Code:
                 constants = [constants[1], it.argval]
             elif operation.startswith(("LOAD_FAST", "LOAD_DEREF", "STORE_FAST_LOAD_FAST")):
                 top = item.modules.get(name, _MISSING)
-            elif operation in _LOADS_GLOBAL and not _is_dunder(name):
+            elif operation in _LOADS_GLOBAL and not is_dunder(name):
                 top = item.modules.get(name, item.namespace.get(name, _MISSING))
             if top is not _MISSING and not _is_module(top):
                 yield name, top
@@ -281,7 +278,7 @@ class Code:
             module = importlib.import_module(absolute)
         except Exception:  # noqa: BLE001 - whatever it is, the replay would meet it too
             return _MISSING
-        return module if names or level else sys.modules[_package(absolute)]
+        return module if names or level else sys.modules[package_of(absolute)]
 
     def _member(self, module: object, name: str) -> object:
         if not _is_module(module) or not self._is_own(module.__name__):
@@ -298,8 +295,8 @@ class Code:
             name: value
             for name, value in vars(cls).items()
             if name not in _NO_CODE
-            and not name.startswith(_OF_FIELDS)
-            and not _is_kind(value, _SLOTS)
+            and (name in _HOOKS or not name.startswith(_OF_FIELDS))
+            and not is_kind(value, _SLOTS)
         }
         if issubclass(cls, enum.Enum):
             # Its members by their values; what else it keeps of them is for its own use.
@@ -307,7 +304,7 @@ class Code:
             members = {
                 name: value
                 for name, value in members.items()
-                if name not in values and (_is_dunder(name) or not name.startswith("_"))
+                if name not in values and (name in _HOOKS or not _is_sunder(name))
             }
             members["_values_"] = list(values.items())
         # dataclasses and attrs write their defaults, factories and converters into an __init__
@@ -327,18 +324,20 @@ class Code:
         known: typing.Any = item
         if issubclass(kind, enum.Enum):
             return _Described(f"member {known._name_}", [kind, known._value_])
-        if kind is re.Pattern:
-            return _Described("pattern", [known.pattern, known.flags])
         if self._is_own(kind.__module__) or (_has_fields(kind) and not _is_ours(kind)):
-            return _Described("instance", [kind, _state(item), *_inherited_value(item)])
+            return _Described("instance", [kind, state_of(item), *inherited_value(item)])
         if issubclass(kind, _CALLABLES):
             bound_to = getattr(item, "__self__", None)
             is_free = bound_to is None or _is_module(bound_to)
             return _Described(_name(item), [] if is_free else [bound_to])
-        carried = _carried(item, _CARRIED)
-        if not carried and kind.__module__ in _VALUES:
-            carried = _reduced(item)
-        return _Described(f"instance of {_name(kind)}", carried)
+        parts = [*parts_of(item), *self._functions_in(item)]
+        return _Described(f"instance of {_name(kind)}", parts)
+
+    def _functions_in(self, item: object) -> list[object]:
+        """The application's functions that an object holds, also where nobody can ask for them."""
+        held = [*state_of(item).values(), *gc.get_referents(item)]
+        functions = {id(it): it for it in held if isinstance(it, types.FunctionType)}
+        return [it for it in functions.values() if it.__module__ and self._is_own(it.__module__)]
 
     def _is_own(self, module: str) -> bool:
         """Whether a module is the application's own."""
@@ -348,7 +347,7 @@ class Code:
         return known
 
     def _find_whether_own(self, module: str) -> bool:
-        package = _package(module)
+        package = package_of(module)
         if package in self._packages or package in ("__main__", "__mp_main__"):
             return True
         if package in (_LIBRARY, "builtins") or package in sys.stdlib_module_names:
@@ -364,76 +363,11 @@ class Code:
         return not file or not re.search(r"[/\\](site|dist)-packages[/\\]", file)
 
 
-def _plain(value: typing.Any, depth: int = 0) -> str | None:
-    """Return one text for a constant that holds plain values only; else None."""
-    kind = type(value)
-    if kind is int:
-        return f"int {value:x}"  # not in decimal, which Python limits to 4,300 digits
-    if value is None or value is ... or kind in (str, bool, float, complex, bytes):
-        return f"{kind.__name__} {value!r}"
-    if kind not in (tuple, list, set, frozenset, dict) or depth == _DEEPEST:
-        return None
-    texts = []
-    for part in value.items() if kind is dict else value:
-        text = _plain(part, depth + 1)
-        if text is None:
-            return None
-        texts.append(text)
-    if kind in (set, frozenset):
-        texts.sort()
-    return f"{kind.__name__} ({', '.join(texts)})"
-
-
 def _content(cell: types.CellType) -> object:
     try:
         return cell.cell_contents
     except ValueError:  # not assigned yet
         return _MISSING
-
-
-def _carried(item: object, names: Iterable[str]) -> list[object]:
-    carried: list[object] = []
-    for name in names:
-        # Statically first: there are objects that answer to any name.
-        if inspect.getattr_static(item, name, _MISSING) is not _MISSING:
-            with contextlib.suppress(Exception):
-                carried.append((name, getattr(item, name)))
-    return carried
-
-
-def _state(item: object) -> Mapping[str, object]:
-    """Return the attributes of an instance, from its `__dict__` and its slots."""
-    state: dict[str, object] = {}
-    with contextlib.suppress(AttributeError):
-        state |= object.__getattribute__(item, "__dict__")
-    for base in type(item).__mro__:
-        for name, descriptor in vars(base).items():
-            if _is_kind(descriptor, types.MemberDescriptorType):
-                with contextlib.suppress(AttributeError):  # not assigned
-                    state[name] = descriptor.__get__(item)
-    return types.MappingProxyType(
-        {name: value for name, value in state.items() if not _is_dunder(name)}
-    )
-
-
-def _inherited_value(item: typing.Any) -> list[object]:
-    """Return the value that an instance of, say, a subclass of str or dict has as such."""
-    if _is_kind(item, (set, frozenset)):
-        return [frozenset(item)]
-    bases = [base for base in type(item).__mro__ if base is not object]
-    return _reduced(item) if any(base.__module__ in _VALUES for base in bases) else []
-
-
-def _reduced(item: object) -> list[object]:
-    """Return what pickle would take an object apart into."""
-    try:
-        parts = item.__reduce_ex__(2)
-    except Exception:  # noqa: BLE001 - a generator, a lock: its type must do
-        return []
-    if isinstance(parts, str):
-        return [parts]
-    make, args, state, members, pairs = (*parts, None, None, None)[:5]
-    return [make, args, state, list(members or ()), list(pairs or ())]
 
 
 def _hints(cls: type) -> dict[str, object]:
@@ -461,26 +395,19 @@ def _has_fields(kind: type) -> bool:
     )
 
 
-def _is_kind(item: object, kinds: type | tuple[type, ...]) -> bool:
-    return issubclass(type(item), kinds)
-
-
 def _is_module(item: object) -> typing.TypeGuard[types.ModuleType]:
     return issubclass(type(item), types.ModuleType)
 
 
 def _is_ours(kind: type) -> bool:
-    return _package(kind.__module__) == _LIBRARY
+    return package_of(kind.__module__) == _LIBRARY
 
 
-def _is_dunder(name: object) -> bool:
-    return isinstance(name, str) and name.startswith("__") and name.endswith("__")
+def _is_sunder(name: str) -> bool:
+    """Whether an Enum keeps it for itself."""
+    return len(name) > 2 and name[0] == name[-1] == "_" and "_" not in (name[1], name[-2])
 
 
 def _name(item: object) -> str:
     module = getattr(item, "__module__", None)
     return f"{module}.{getattr(item, '__qualname__', type(item).__qualname__)}"
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]

@@ -607,3 +607,86 @@ class Raised:
             return None
 """
     assert fingerprint_of(domain=head + guarded) != fingerprint_of(domain=head + not_guarded)
+
+
+HELD = """
+import array, collections, enum, functools, json, string, struct, types
+import attrs
+from sortedcontainers import SortedDict, SortedKeyList
+
+RATES = collections.defaultdict(lambda: 61, {"DE": 62})
+LIMITS = types.SimpleNamespace(default=0, bonus=63)
+BRACKETS = SortedDict({0: 64})
+RANKED = SortedKeyList([1, 2], key=lambda number: number * 65)
+BY_SIZE = functools.cmp_to_key(lambda one, other: (one - other) * 66)
+READ = json.JSONDecoder(object_hook=lambda found: 67)
+GREETING = string.Template("$name has 68")
+FORM = struct.Struct("69s")
+STEPS = array.array("i", [70])
+
+class Level(enum.Enum):
+    GOLD = "gold"
+    _RATE = enum.nonmember(71)
+    def points(self): return self._points()
+    def _points(self): return 72
+    @classmethod
+    def _missing_(cls, value): return cls.GOLD if value == 73 else None
+
+class Bits(enum.Flag, boundary=enum.KEEP):
+    ONE = 1
+
+@attrs.define(slots=False)
+class Coin:
+    worth: int = attrs.field(default=0, converter=attrs.converters.pipe(int, lambda n: n * 74))
+    rate: object = attrs.field(default=0, converter=attrs.converters.default_if_none(75))
+    def __attrs_pre_init__(self): self.before = 76
+    def __attrs_post_init__(self): self.after = 77
+
+class Player:
+    level = 1
+
+class Raised:
+    def apply(self, actor):
+        return (RATES, LIMITS, BRACKETS, RANKED, BY_SIZE, READ, GREETING, FORM, STEPS, Level, Bits,
+                Coin)
+"""
+
+
+@pytest.mark.parametrize("number", [str(number) for number in range(61, 78)])
+def test_what_objects_of_other_libraries_hold_counts(
+    number: str, fingerprint_of: Fingerprint
+) -> None:
+    assert HELD.count(number) == 1
+
+    assert fingerprint_of(domain=HELD) != fingerprint_of(domain=HELD.replace(number, f"{number}0"))
+
+
+def test_how_a_flag_takes_what_it_does_not_know_counts(fingerprint_of: Fingerprint) -> None:
+    other = HELD.replace("enum.KEEP", "enum.CONFORM")
+
+    assert fingerprint_of(domain=HELD) != fingerprint_of(domain=other)
+
+
+def test_what_objects_of_other_libraries_hold_is_the_same_in_every_process(tmp_path: Path) -> None:
+    write(tmp_path, {"game/__init__.py": "", "game/domain.py": HELD})
+    take = """
+from game.domain import *
+from spry_sqla.fingerprint import Code
+def take(): return Code([Player], [Raised]).fingerprint(Player, revision=0, shapes=[])
+first = take()
+Coin(1), Level(73), Bits(8), RATES["DE"], BY_SIZE(1) < BY_SIZE(2), READ.decode("{}")
+assert take() == first, "it changed with use"
+print(first)
+"""
+    taken = {
+        subprocess.run(
+            [sys.executable, "-c", take],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    assert len(taken) == 1

@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, datetime
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, Final
@@ -59,6 +60,14 @@ _WRAPPERS: Final = [
 ]
 
 
+_OF_PYDANTIC: Final[dict[str, type]] = {
+    **dict.fromkeys(("AwareDatetime", "NaiveDatetime", "PastDatetime", "FutureDatetime"), datetime),
+    **dict.fromkeys(("PastDate", "FutureDate"), date),
+    "EmailStr": str,
+}
+"""Annotations of pydantic that are classes, and the type of what it makes of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Choice:
     """The values of a Literal that are of one type."""
@@ -82,13 +91,16 @@ def _choices(values: tuple[Any, ...]) -> Iterator[Any]:
 
 
 def _inside(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """What a NewType, a wrapper such as Annotated, or a union stands for."""
+    """What a NewType, a wrapper such as Annotated, a union or a class of pydantic stands for."""
     if isinstance(annotation, typing.NewType):
         return (annotation.__supertype__,)
     if origin in _WRAPPERS:
         return arguments[:1]
     if origin in (typing.Union, types.UnionType):
         return arguments
+    if getattr(annotation, "__module__", "").startswith("pydantic."):
+        known = _OF_PYDANTIC.get(getattr(annotation, "__name__", ""))
+        return None if known is None else (known,)
     return None
 
 

@@ -268,21 +268,35 @@ def _union_from_json(name: str, members: Sequence[Plan], tags: dict[Plan, str]) 
 def _by_kind(members: Sequence[Plan], tags: dict[Plan, str]) -> dict[str, list[Convert]]:
     """JSON kind → the ways to read it, one after the other.
 
-    An Enum, a dict with such keys, and an object beside one, may have been written without their
-    tags before the Enum had its newest member.
+    Content may have been written without a tag that its member has by now: before the union had
+    its newest member, or the Enum.
     """
     found = {member.kind: [member.from_json] for member in members if member not in tags}
     former: dict[str, list[Convert]] = {}
     grows = any(member.kinds for member in members)
     for member in members:
-        for kind in (*member.kinds, *(["object"] if grows and member.open_object else [])):
+        kinds = (*member.kinds, *(["object"] if grows and member.open_object else []))
+        for kind in kinds:
             if kind not in found and member.from_json not in former.get(kind, ()):
                 former.setdefault(kind, []).append(member.from_json)
+        if not kinds and member in tags and member.kind not in found:
+            former.setdefault(member.kind, []).append(_untagged(member.from_json))
     if "float" in found and "int" not in found:  # an upcast may give 1 for 1.0
         enums = former.pop("int", [])
         found["int"] = [*([_only(enums)] if enums else []), *found["float"]]
     found.update((kind, [_only(readers)]) for kind, readers in former.items())
     return found
+
+
+def _untagged(convert: Convert) -> Convert:
+    """What a reader makes of a content that has no tag, that of a former member included."""
+
+    def from_json(content: Any) -> Any:
+        if type(content) is dict and any(key.startswith("$") for key in content):
+            raise misfit("value of one of its types")
+        return convert(content)
+
+    return from_json
 
 
 def _only(readers: Sequence[Convert]) -> Convert:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum, Flag
 from typing import Any, Final, TypeAlias
@@ -242,6 +242,12 @@ def _suffix(value: datetime | time) -> str:
     )
 
 
+def _is_offset(zone: tzinfo) -> bool:
+    """Whether it is what pydantic parses a fixed offset into; it comes back as a `timezone`."""
+    kind = type(zone)
+    return kind.__name__ == "TzInfo" and kind.__module__.partition(".")[0] == "pydantic_core"
+
+
 def _moment_plan(kind: type[datetime] | type[time]) -> Plan:
     name = kind.__name__
 
@@ -249,6 +255,9 @@ def _moment_plan(kind: type[datetime] | type[time]) -> Plan:
         if type(value) is not kind:
             raise unfit(name, value, (kind,))
         zone = value.tzinfo
+        if zone is not None and _is_offset(zone):
+            zone = timezone(zone.utcoffset(None) or timedelta())
+            value = value.replace(tzinfo=zone)
         if (zone is None or zone is UTC) and not value.fold:
             return value
         # msgspec rounds an offset to minutes and drops the name of a zone.

@@ -1,6 +1,7 @@
 """The same key and command run once and answer the same; another command is refused."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
 
 import msgspec
 import pytest
@@ -203,6 +204,27 @@ class Plan(spry.Command):
         return [PlayerCreated(self.name), PlayerHit(sum(self.hours.values()))]
 
 
+class Shift(IntEnum):
+    DAY = 1
+    NIGHT = 2
+
+
+@dataclass(frozen=True)
+class Roster(spry.Command):
+    """A command whose mappings are kept as lists, for their keys are no texts."""
+
+    name: str
+    shifts: dict[Shift, dict[int, str]] = field(default_factory=dict)
+    places: dict[tuple[int, int], float] = field(default_factory=dict)
+    breaks: list[list[int]] = field(default_factory=list)
+
+    def identifiers(self) -> spry.Identifiers:
+        return {"name": self.name}
+
+    def handle(self, actor: object) -> spry.Decision:
+        return PlayerCreated(self.name)
+
+
 @dataclass(frozen=True)
 class LaterPlan(Plan):
     """The same command after a release that gave it a field with a default."""
@@ -221,6 +243,24 @@ def test_a_command_is_the_same_whatever_the_order_of_a_mapping(backend: Backend)
     assert together[0] == together[1]
     with pytest.raises(spry.KeyReused):
         players.handle(Plan("Ada", {"y": 1, "x": 2}), idempotency_key="k")
+
+
+def test_a_mapping_whose_keys_are_no_texts_is_the_same_in_another_order_and_a_list_is_not(
+    backend: Backend,
+) -> None:
+    domain = spry.Domain(Player, Roster, PlayerCreated)
+    players = backend.start(domain).repository(Player)
+    day, night = {1: "Ada", 2: "Bob"}, {3: "Eve"}
+    roster = Roster("Ada", {Shift.DAY: day, Shift.NIGHT: night}, {(0, 1): 1, (0, 2): 1}, [[1, 2]])
+    first = players.handle(roster, idempotency_key="k")
+
+    day = {2: "Bob", 1: "Ada"}
+    again = Roster("Ada", {Shift.NIGHT: night, Shift.DAY: day}, {(0, 2): 1, (0, 1): 1}, [[1, 2]])
+    assert players.handle(again, idempotency_key="k") == first
+
+    for other in (replace(roster, breaks=[[2, 1]]), replace(roster, places={(1, 0): 1, (2, 0): 1})):
+        with pytest.raises(spry.KeyReused):
+            players.handle(other, idempotency_key="k")
 
 
 def test_a_command_is_the_same_when_a_field_with_a_default_has_come_since(

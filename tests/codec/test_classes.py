@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import json
 from dataclasses import KW_ONLY, dataclass, field
+from datetime import date, datetime, time, timezone
 from typing import Any, ClassVar, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 
 import attrs
@@ -13,7 +15,7 @@ import pydantic
 import pytest
 
 from spry_sqla.codec import codec_for
-from spry_sqla.errors import UnreadableContent
+from spry_sqla.errors import UnreadableContent, UnusableType
 
 T = TypeVar("T")
 
@@ -275,3 +277,33 @@ def test_a_model_that_allows_extras_still_does_when_it_has_come_back() -> None:
     again.more = 1
 
     assert again.more == 1
+
+
+class Booking(pydantic.BaseModel):
+    at: datetime
+    until: pydantic.AwareDatetime
+    opened: pydantic.NaiveDatetime | None = None
+    born: pydantic.PastDate | None = None
+    daily: time | None = None
+
+
+@pytest.mark.parametrize("offset", ["Z", "+02:00", "-09:30"])
+def test_what_pydantic_parses_from_a_request_comes_back(offset: str) -> None:
+    moment = f"2026-01-01T10:00:00.5{offset}"
+    body = {"at": moment, "until": moment, "opened": "2026-01-01T10:00:00", "born": "1815-12-10"}
+    booking = Booking.model_validate_json(json.dumps({**body, "daily": f"10:00:00{offset}"}))
+
+    restored = round_trip(booking)
+
+    assert type(restored.at.tzinfo) is type(restored.daily.tzinfo) is timezone
+    assert restored.at.utcoffset() == restored.until.utcoffset() == booking.at.utcoffset()
+    assert restored.daily.utcoffset() == booking.at.utcoffset()
+    assert (restored.opened, restored.born) == (datetime(2026, 1, 1, 10), date(1815, 12, 10))
+
+
+def test_other_classes_of_pydantic_are_refused_as_ever() -> None:
+    class Site(pydantic.BaseModel):
+        url: pydantic.HttpUrl
+
+    with pytest.raises(UnusableType, match=r"Site\.url"):
+        codec_for(Site)
