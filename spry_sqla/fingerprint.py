@@ -335,8 +335,8 @@ class Code:
 
     def _functions_in(self, item: object) -> list[object]:
         """The application's functions that an object holds, also where nobody can ask for them."""
-        held = [*state_of(item).values(), *gc.get_referents(item)]
-        functions = {id(it): it for it in held if isinstance(it, types.FunctionType)}
+        held: list[typing.Any] = [*state_of(item).values(), *gc.get_referents(item)]
+        functions = {id(it): it for it in held if type(it) is types.FunctionType}
         return [it for it in functions.values() if it.__module__ and self._is_own(it.__module__)]
 
     def _is_own(self, module: str) -> bool:

@@ -461,11 +461,12 @@ class Raised:
         *("sys", "print", "math.floor", "{}.get", "object()", "weakref.ref(Player)", "Mock()"),
         *("list(range(50_000))", "{n: str(n) for n in range(20_000)}", "10**6000", "'\\ud800'"),
         *("nested(1000)", "cyclic()", "random.Random()", "ZoneInfo('UTC')", "Hostile()"),
+        *("types.SimpleNamespace(default=Hostile())", "functools.partial(print, Hostile())"),
     ],
 )
 def test_anything_can_be_a_constant(constant: str, fingerprint_of: Fingerprint) -> None:
     header = """
-import math, random, sys, threading, weakref
+import functools, math, random, sys, threading, types, weakref
 from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 

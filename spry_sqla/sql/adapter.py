@@ -344,6 +344,8 @@ class SqlAdapter:
 
     def _fault(self, connection: PoolProxiedConnection, error: Exception) -> Fault | None:
         """The meaning of an error; None where it is no driver's."""
+        if isinstance(error, UnicodeEncodeError):  # by the driver, for its connection's encoding
+            return Fault.ENCODING
         if not self._is_drivers(error):
             return None
         driver: Any = connection.dbapi_connection
@@ -364,6 +366,12 @@ class SqlAdapter:
                 return StorageUnavailable(
                     "the database stayed locked by others, or by a transaction that the "
                     f"application has open around this call ({what})"
+                )
+            case Fault.ENCODING:
+                return StorageFailure(
+                    f"a text{of_actor} has a character that the database or this connection cannot "
+                    f"hold ({what}), and nothing was stored; use a database of the encoding UTF8, "
+                    "and connections with client_encoding=utf8"
                 )
             case Fault.NO_TABLE:
                 return _tables_missing(f"the tables{of_actor} are not all there")

@@ -18,5 +18,7 @@ class Fault(Enum):
     """A table, or a function that belongs to it, is not there."""
     NO_COLUMN = auto()
     """A column is not there."""
+    ENCODING = auto()
+    """The database's encoding, or the connection's, lacks a character of what was to be stored."""
     REFUSED = auto()
     """Anything else: a full disk, a missing privilege, a read-only database."""

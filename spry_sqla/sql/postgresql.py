@@ -64,6 +64,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.NO_TABLE
     if state == "42703":
         return Fault.NO_COLUMN
+    if state in ("22P05", "22021"):
+        return Fault.ENCODING
     if state.startswith(("08", "57P")) or state in ("53300", "28000", "28P01", "3D000"):
         return Fault.LOST
     return Fault.REFUSED
@@ -86,8 +88,8 @@ _OF_A_POOLER = (
 
 
 def quotes_rows(error: BaseException) -> bool:
-    """Whether an error's text may quote a row, as a violated constraint's does."""
-    return _sqlstate(error)[:2] in ("22", "23")
+    """Whether an error may quote a row: a violated constraint's does, and what was not encoded."""
+    return _sqlstate(error)[:2] in ("22", "23") or isinstance(error, UnicodeError)
 
 
 def _sqlstate(error: BaseException) -> str:

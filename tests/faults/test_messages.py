@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,40 @@ def test_a_column_that_is_gone_means_tables_outdated(engine: sa.Engine, column: 
         counters.handle(Add("ada"))
     with pytest.raises(spry.TablesOutdated, match="lacks a column"):
         spry.Storage(engine, domain)
+
+
+@pytest.fixture
+def latin1_url(postgres_url: str) -> Iterator[str]:
+    """A database whose encoding has few characters."""
+    url = sa.make_url(postgres_url)
+    name = f"{url.database}_latin1"
+    server = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    options = "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0"
+    with server.connect() as connection:
+        connection.execute(sa.text(f'CREATE DATABASE "{name}" {options}'))
+    yield url.set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(sa.text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "utf8"], ids=["in the driver", "in the database"])
+@pytest.mark.parametrize("joined", [False, True], ids=["alone", "joined"])
+def test_a_character_that_the_database_lacks_is_refused_and_not_told(
+    latin1_url: str, encoding: str, joined: bool
+) -> None:
+    engine = sa.create_engine(latin1_url, connect_args={"client_encoding": encoding})
+    domain.metadata.create_all(engine)
+    storage = spry.Storage(engine, domain)
+
+    with engine.connect() as connection:
+        counters = (storage.join(connection) if joined else storage).repository(Counter)
+        with pytest.raises(spry.StorageFailure, match="encoding UTF8") as refused:
+            counters.handle(Add("\u6f22"))
+        counters.handle(Add("\xe9")).unwrap()
+        assert counters.fetch(name="\xe9").total == 1
+    assert refused.value.__cause__ is None
+    assert "\u6f22" not in "".join(traceback.format_exception(refused.value))
+    engine.dispose()
 
 
 def test_a_read_that_is_refused_does_not_speak_of_what_was_stored(tmp_path: Path) -> None:
