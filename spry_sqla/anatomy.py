@@ -145,6 +145,8 @@ def _reduced(item: object) -> list[object]:
     if isinstance(parts, str):
         return [parts]
     make, args, state, members, pairs = (*parts, None, None, None)[:5]
+    if type(state) is dict:  # a docstring says nothing about what it does
+        state = {name: value for name, value in state.items() if not is_dunder(name)}
     return [make, args, state, list(members or ()), list(pairs or ())]
 
 

@@ -177,6 +177,7 @@ class Player(Base, spry.Actor):
 
     @functools.cached_property
     def height(self):
+        """How high."""
         return 31
 
     @staticmethod
@@ -369,6 +370,7 @@ def test_a_change_of_what_replay_reaches_changes_it(
         (DOMAIN, '"""The domain of the game."""', ""),
         (DOMAIN, '"""A level more."""', '"""One level more."""'),
         (DOMAIN, '        """Raise the player."""\n', ""),
+        (DOMAIN, '"""How high."""', '"""How tall."""'),
         (DOMAIN, '"""A player."""', '"""A player of the game."""\n    # and so on'),
         (DOMAIN, "class Undone", "def not_reached():\n    return 1\n\n\nclass Undone"),
         (DOMAIN, 'WORDS = {"sword", "shield"', 'WORDS = {"shield", "sword"'),
