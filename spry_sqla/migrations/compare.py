@@ -180,22 +180,26 @@ def _left_indexes(
     Where Alembic looks at all, which would find them the next time.
     """
     for old, new in renamings:
-        schema, name = place = _placed(context, old)
+        place = _placed(context, old)
         looks = old.schema is None or context.opts.get("include_schemas")
         if place != _named(context, old) or not looks or not _has(context, place):
             continue
         known = {index.name for index in ours[_named(context, new)].indexes} | index_names(old)
-        dropped: list[ops.MigrateOperation] = []
-        for found in sa.inspect(_connection(context)).get_indexes(name, schema=schema):
-            index, unique = found["name"], found["unique"]
-            columns = [column for column in found["column_names"] if column is not None]
-            if index is None or index in known or "duplicates_constraint" in found:
-                continue
-            where: dict[str, Any] = {"schema": new.schema}
-            made = ops.CreateIndexOp(index, new.name, columns, unique=unique, **where)
-            drop = ops.DropIndexOp(index, new.name, _reverse=made, **where)
-            if context.run_object_filters(made.to_index(), index, "index", True, None):
-                dropped.append(drop)
+        there = sa.Table(
+            old.name,
+            sa.MetaData(),
+            schema=old.schema,
+            autoload_with=_connection(context),
+            resolve_fks=False,
+        )
+        # As it is once it is renamed, so that a downgrade makes there what was dropped there.
+        moved = there.to_metadata(sa.MetaData(), name=new.name)
+        dropped: list[ops.MigrateOperation] = [
+            ops.DropIndexOp.from_index(index)
+            for index in sorted(moved.indexes, key=lambda index: str(index.name))
+            if index.name not in known
+            and context.run_object_filters(index, index.name, "index", True, None)
+        ]
         if dropped:
             yield ops.ModifyTableOps(new.name, dropped, schema=new.schema)
 

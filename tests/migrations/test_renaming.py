@@ -186,6 +186,70 @@ def test_an_index_whose_name_follows_the_actor_s_is_made_anew(start: Start) -> N
     assert contents(project.url).replace('"', "") == before.replace('"', "")
 
 
+def with_index(actor: str, table: str, index: str) -> str:
+    """A model of one actor, on whose commands the host has an index named after them."""
+    place = f"domain.metadata.tables[{f'{table}_commands'!r}].c"
+    return model(actor) + f"sa.Index('ix_{table}', {index.replace('it.', f'{place}.')})\n"
+
+
+UNIQUE = "it.idempotency_key, it.type, unique=True"
+OF_A_PART = "it.type, postgresql_where=it.origin == 'a', sqlite_where=it.origin == 'a'"
+ON_POSTGRESQL = {
+    "with more in it": "it.type, postgresql_include=['origin']",
+    "descending": "it.type.desc()",
+    "of an expression": "sa.func.lower(it.type), it.origin",
+}
+
+
+@pytest.mark.parametrize("index", [UNIQUE, OF_A_PART], ids=["unique", "of a part"])
+def test_an_index_that_is_made_anew_comes_back_as_it_was(start: Start, index: str) -> None:
+    assert_comes_back(start(with_index("Player", "player", index)), index)
+
+
+@pytest.mark.parametrize("index", ON_POSTGRESQL.values(), ids=ON_POSTGRESQL.keys())
+def test_an_index_that_is_made_anew_comes_back_as_it_was_on_postgresql(
+    tmp_path: Path, postgres_url: str, index: str
+) -> None:
+    """Of SQLite's indexes SQLAlchemy does not see what these have."""
+    project = Project(tmp_path, postgres_url)
+    project.write(with_index("Player", "player", index))
+    assert_comes_back(project, index)
+
+
+def assert_comes_back(project: Project, index: str) -> None:
+    project.revision()
+    project.alembic("upgrade", "head")
+    before = contents(project.url)
+    project.write(with_index("Hero<Player", "hero", index))
+
+    project.revision()
+    project.alembic("upgrade", "head")
+
+    renamed = contents(project.url)
+    assert "ix_hero" in renamed
+    assert "ix_player" not in renamed
+    project.alembic("downgrade", "-1")
+    assert contents(project.url).replace('"', "") == before.replace('"', "")
+
+
+def test_an_index_of_an_expression_on_sqlite_keeps_its_name(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    """SQLAlchemy does not see it there, and says so; it goes with its table."""
+    index = "sa.func.lower(it.type)"
+    project = Project(tmp_path, sqlite_url)
+    project.write(with_index("Player", "player", index))
+    project.module().domain.metadata.create_all(engine_of(project))
+    project.write(with_index("Hero<Player", "hero", index))
+
+    unseen = pytest.warns(sa.exc.SAWarning, match="expression-based index ix_player")
+    with pytest.warns(UserWarning, match="expression-based index 'ix_hero'"), unseen:
+        project.revision()
+
+    project.alembic("upgrade", "head")
+    assert re.search(r"ix_player \| hero_commands \|.*lower\(type\)", contents(project.url))
+
+
 def test_rows_under_two_names_are_not_passed_over(start: Start) -> None:
     """Whichever of two former names were taken, what is under the other would be out of sight."""
     project = start(model("Player", "Team"))
