@@ -5,6 +5,7 @@ catalogs say, and where it keeps a body in parsed form, with the same body parse
 """
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import sqlalchemy as sa
@@ -204,8 +205,16 @@ def _asked(
     connection: sa.Connection, table: sa.Table, query: sa.Select[Any], *, otherwise: Any
 ) -> Any:
     try:
-        with connection.begin_nested():
+        with _apart(connection):
             return connection.scalar(query)
     except sa.exc.DBAPIError as error:
         _log.warning("the rows of %s were not looked at: %s", table.fullname, error.orig)
         return otherwise
+
+
+def _apart(connection: sa.Connection) -> AbstractContextManager[object]:
+    """A savepoint, so that a refusal breaks no transaction; AUTOCOMMIT has none to be broken."""
+    driver = connection.connection.dbapi_connection
+    assert driver is not None
+    autocommit = connection.dialect.detect_autocommit_setting(driver)
+    return nullcontext() if autocommit else connection.begin_nested()

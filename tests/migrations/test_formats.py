@@ -142,6 +142,20 @@ def test_older_tables_are_upgraded_and_newer_ones_refused(following: Version) ->
         following.alembic("downgrade -1")
 
 
+def test_newer_tables_are_refused_in_autocommit_too(tmp_path: Path, database_url: str) -> None:
+    """There are no savepoints on PostgreSQL then."""
+    project = Project(tmp_path, database_url)
+    project.write(model("Player"))
+    project.migrate()
+    project.edit('prefix="sqlalchemy.",', 'prefix="sqlalchemy.", isolation_level="AUTOCOMMIT",')
+    project.alembic("check")
+    with sa.create_engine(project.url, poolclass=sa.NullPool).begin() as connection:
+        connection.execute(sa.text("INSERT INTO spry_format (version) VALUES (2)"))
+
+    with pytest.raises(spry.TablesOutdated, match="of format 2, newer than the format 1"):
+        project.alembic("check")
+
+
 @pytest.mark.long
 def test_an_upgrade_beside_a_renaming_and_a_new_actor_and_as_a_script(following: Version) -> None:
     project = following.project
