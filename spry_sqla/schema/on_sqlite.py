@@ -88,45 +88,47 @@ def _users(on: On) -> sa.TextClause:
     )
 
 
-def _begin(_on: On, bind: Bind, _texts: Texts) -> None:
-    if _begun(bind) and isinstance(bind, sa.Connection):
-        bind.info[_OURS] = True
+def _begin(_on: On, bind: Bind, texts: Texts) -> None:
+    # Where nobody but us would commit what follows, all of it is made here: if it were left open
+    # for `_finish`, nothing would end it where the table fails in between.
+    with _begun_by_us(bind) as ours:
+        if ours:
+            run(texts(), bind)
 
 
 def _begun(bind: Bind) -> bool:
     """Begin a transaction if none is open; True if nobody but us will commit it."""
-    if isinstance(bind, MockConnection):
-        return False
-    driver = bind.connection.driver_connection
-    if getattr(driver, "in_transaction", True):
+    if isinstance(bind, MockConnection) or _in_transaction(bind):
         return False
     run(["BEGIN IMMEDIATE"], bind)
-    return _is_autocommit(driver)
+    return _is_autocommit(bind.connection.driver_connection)
 
 
 def _finish(_on: On, bind: Bind, texts: Texts) -> None:
-    run(texts(), bind)
-    if not isinstance(bind, MockConnection) and bind.info.pop(_OURS, False):
-        run(["COMMIT"], bind)
+    if _in_transaction(bind):
+        run(texts(), bind)
+
+
+def _in_transaction(bind: Bind) -> bool:
+    if isinstance(bind, MockConnection):
+        return True
+    return bool(getattr(bind.connection.driver_connection, "in_transaction", True))
 
 
 @contextmanager
-def _whole(bind: Bind) -> Iterator[None]:
+def _begun_by_us(bind: Bind) -> Iterator[bool]:
+    """Begin a transaction if none is open; True if it is ended here, as nobody else would."""
     # Left to the driver, each statement commits by itself: a process that is killed in between
     # would leave a table without guards, which the next create_all takes for made.
     begun = _begun(bind)
     try:
-        yield
+        yield begun
     except BaseException:
         if begun:
             run(["ROLLBACK"], bind)
         raise
     if begun:
         run(["COMMIT"], bind)
-
-
-_OURS = "spry_sqla transaction"
-"""In `Connection.info`: True while a transaction is open that nobody but us will commit."""
 
 
 def _is_autocommit(driver: Any) -> bool:
@@ -148,5 +150,5 @@ DIALECT = Dialect(
     users=_users,
     begin=_begin,
     finish=_finish,
-    whole=_whole,
+    whole=_begun_by_us,
 )

@@ -71,7 +71,7 @@ class Dialect:
     """Makes what follows safe beside other processes that do the same; given all that it is."""
     finish: Callable[[On, Bind, Texts], None]
     """Given what comes after the table."""
-    whole: Callable[[Bind], AbstractContextManager[None]]
+    whole: Callable[[Bind], AbstractContextManager[object]]
     """Lets all that is run within be done, or nothing of it."""
 
 

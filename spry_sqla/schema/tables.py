@@ -251,7 +251,8 @@ def _unique(table: str, *columns: str) -> sa.UniqueConstraint:
 
 
 def _index(table: str, word: str, *columns: Any) -> sa.Index:
-    return sa.Index(_named(table, f"{word}_idx"), *columns)
+    # What tells it from one that the host puts on the table.
+    return sa.Index(_named(table, f"{word}_idx"), *columns, info={"spry": word})
 
 
 def _named(table: str, word: str) -> conv:

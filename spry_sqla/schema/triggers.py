@@ -5,6 +5,7 @@ at once. Where no events run (Alembic, printed DDL) `statements_before`, `statem
 `statements_for` give the same texts: plain SQL for `op.execute(DDL(…))` or a file.
 """
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -57,7 +58,7 @@ def statements_after(table: sa.Table, dialect: sa.Dialect) -> list[str]:
 
 def statements_for(table: sa.Table, dialect: sa.Dialect) -> list[str]:
     """Everything that makes one of our tables, in its order; safe to run again."""
-    return _all(On(table, table.schema), dialect)
+    return _all(On(table, table.schema), dialect, sorted_indexes(table))
 
 
 def guard(table: sa.Table, bind: Bind) -> None:
@@ -74,7 +75,7 @@ def unguard(table: sa.Table, bind: Bind) -> None:
     run(_unguarded(placed(table, bind), bind.dialect), bind)
 
 
-def whole(bind: Bind) -> AbstractContextManager[None]:
+def whole(bind: Bind) -> AbstractContextManager[object]:
     """Let all that is run within be done, or nothing of it, where SQLite leaves that to us."""
     return _dialect(bind.dialect).whole(bind)
 
@@ -118,11 +119,11 @@ def _unguarded(on: On, dialect: sa.Dialect) -> list[str]:
     return _dialect(dialect).unguarded(on) if made_on(on.table, dialect) else []
 
 
-def _all(on: On, dialect: sa.Dialect) -> list[str]:
+def _all(on: On, dialect: sa.Dialect, indexes: Iterable[sa.Index]) -> list[str]:
     if not made_on(on.table, dialect):
         return []
     made: list[ExecutableDDLElement] = [CreateTable(on.table, if_not_exists=True)]
-    made += [CreateIndex(index, if_not_exists=True) for index in sorted_indexes(on.table)]
+    made += [CreateIndex(index, if_not_exists=True) for index in indexes]
     return [
         *statements_before(on.schema, dialect),
         *(_compiled(ddl, on, dialect) for ddl in made),
@@ -145,7 +146,9 @@ def _compiled(ddl: ExecutableDDLElement, on: On, dialect: sa.Dialect) -> str:
 
 def _before_create(table: sa.Table, bind: Bind, **_: Any) -> None:
     on = placed(table, bind)
-    _dialect(bind.dialect).begin(on, bind, lambda: _all(on, bind.dialect))
+    # SQLAlchemy makes those of the host afterwards, and would find them there.
+    ours = [index for index in sorted_indexes(table) if "spry" in index.info]
+    _dialect(bind.dialect).begin(on, bind, lambda: _all(on, bind.dialect, ours))
 
 
 def _after_create(table: sa.Table, bind: Bind, **_: Any) -> None:

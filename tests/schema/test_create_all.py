@@ -176,6 +176,46 @@ def test_a_table_whose_guards_fail_is_not_left_without_in_autocommit(
     check(engine, made)
 
 
+def test_what_failed_in_autocommit_ends_with_it(database_url: str, connect: Connect) -> None:
+    """The next to have the connection has its own transaction, whole."""
+    engine = connect(database_url, pool_size=1, max_overflow=0)
+    made = room()
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("killed")
+
+    event.listen(made.player.links, "before_create", fail)
+    with engine.connect() as connection, pytest.raises(RuntimeError):
+        made.metadata.create_all(connection.execution_options(isolation_level="AUTOCOMMIT"))
+    with engine.begin() as connection:
+        made.metadata.drop_all(connection)
+
+    with pytest.raises(RuntimeError), engine.begin() as connection:
+        made.metadata.create_all(connection)
+    assert sa.inspect(engine).get_table_names() == []
+
+    event.remove(made.player.links, "before_create", fail)
+    with engine.connect() as connection:
+        made.metadata.create_all(connection.execution_options(isolation_level="AUTOCOMMIT"))
+    check(engine, made)
+
+
+@pytest.mark.parametrize("isolation_level", ["AUTOCOMMIT", "SERIALIZABLE"])
+def test_an_index_of_the_host_on_a_table_of_ours(
+    database_url: str, isolation_level: Any, connect: Connect
+) -> None:
+    engine = connect(database_url, isolation_level=isolation_level)
+    made = room()
+    sa.Index("by_type", made.player.events.c.type)
+
+    made.metadata.create_all(engine)
+    made.metadata.create_all(engine)
+
+    check(engine, made)
+    indexes = sa.inspect(engine).get_indexes("player_events")
+    assert "by_type" in {index["name"] for index in indexes}
+
+
 @pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])
 def test_with_sqlalchemys_recipe_for_transactions_on_sqlite(
     sqlite_url: str, begin: str, connect: Connect
