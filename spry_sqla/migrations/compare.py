@@ -376,9 +376,10 @@ def _is_shaped_as_ours(context: "AutogenContext", path: _Path) -> bool:
         return False
     columns = sa.inspect(_connection(context)).get_columns(name, schema=schema)
     there = {column["name"] for column in columns}
-    # A long name is shortened, and then does not end with its kind.
+    # A long name is shortened, and then does not end with its kind; it has up to three bytes less
+    # than it may where its last character would have been split.
     return any(
-        shape <= there and (name.endswith(kind) or len(name.encode()) == LIMIT)
+        shape <= there and (name.endswith(kind) or len(name.encode()) >= LIMIT - 3)
         for shape, kind in shapes().items()
     )
 
