@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 import spry_sqla as spry
 from tests.migrations.conftest import Start
@@ -180,6 +182,29 @@ def test_an_unguarded_actor_that_is_gone_keeps_its_tables(start: Start, wider: b
     project.alembic("check")
 
 
+@pytest.mark.parametrize("name", ["A" + "b" * 76, "Ü" + "ü" * 40, "Aü" + "ü" * 40])
+def test_an_unguarded_actor_of_a_long_name_keeps_its_tables(start: Start, name: str) -> None:
+    """Their names are cut, and end with a hash."""
+    head = "Team(spry.Actor"
+    project = start(model("Player", "Team").replace(head, f"{head}, name={name!r}"))
+    project.migrate()
+    with engine_of(project).begin() as connection:
+        for table in sa.inspect(connection).get_table_names():
+            if not table.startswith(("player", "spry", "customer", "alembic")):
+                if connection.dialect.name == "postgresql":
+                    for guard in ("spry_refuse", "spry_refuse_row"):
+                        connection.execute(sa.text(f'DROP TRIGGER {guard} ON "{table}"'))
+                    continue
+                guards = sa.text(
+                    "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table"
+                )
+                for guard in connection.scalars(guards, {"table": table}).all():
+                    connection.execute(sa.text(f'DROP TRIGGER "{guard}"'))
+    project.write(model("Player"))
+
+    project.alembic("check")
+
+
 def test_a_table_that_a_hand_has_dropped_is_restored_and_the_others_kept(start: Start) -> None:
     project = start(model("Player"))
     project.migrate()
@@ -206,6 +231,54 @@ def test_who_may_only_read_can_check(tmp_path: Path, postgres_url: str) -> None:
     project.alembic("check")
 
 
+def test_who_may_not_read_our_rows_can_check(tmp_path: Path, postgres_url: str) -> None:
+    """The refusal does not break the transaction in which all the rest is looked at."""
+    project = Project(tmp_path, postgres_url)
+    project.write(model("Player"))
+    project.migrate()
+    role = f"role_{sa.make_url(postgres_url).database}"
+    with engine_of(project).begin() as connection:
+        connection.execute(sa.text(f"CREATE ROLE {role} LOGIN"))
+        connection.execute(sa.text(f"GRANT SELECT ON alembic_version TO {role}"))
+    project.edit(
+        'prefix="sqlalchemy.",', f'prefix="sqlalchemy.", connect_args={{"user": "{role}"}},'
+    )
+
+    project.alembic("check")
+
+    with engine_of(project).begin() as connection:
+        connection.execute(sa.text("DROP TRIGGER spry_refuse ON player_events"))
+    with pytest.raises(Failed, match="create_actor_guards"):
+        project.alembic("check")
+
+
+def test_a_check_leaves_nothing_behind_in_its_transaction(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    project = Project(tmp_path, postgres_url)
+    project.write(model("Player"))
+    domain = project.module().domain
+    with engine_of(project).begin() as connection:
+        domain.metadata.create_all(connection)
+        functions = sa.text("SELECT count(*) FROM pg_proc WHERE proname LIKE 'spry%'")
+        before = connection.scalar(functions)
+
+        found = compare_metadata(MigrationContext.configure(connection), domain.metadata)
+
+        assert found == []
+        assert connection.scalar(functions) == before == 2
+
+
+def test_the_operations_are_written_as_the_environment_names_them(start: Start) -> None:
+    project = start(model("Player"))
+    project.configure("alembic_module_prefix='migration.'")
+
+    commands = project.revision()
+
+    assert "migration.create_actor_tables('Player'" in commands
+    assert "op." not in commands
+
+
 @pytest.mark.long
 def test_two_domains_in_one_database(start: Start) -> None:
     two = model("Player") + model("Player", prefix="b_").replace("domain =", "other =").replace(
@@ -224,6 +297,12 @@ def test_two_domains_in_one_database(start: Start) -> None:
     project.alembic("check")
 
 
+CHANGED = (
+    "UPDATE ON player_events FOR EACH ROW EXECUTE FUNCTION spry_refuse",
+    "UPDATE OF type OR DELETE ON player_events FOR EACH ROW EXECUTE FUNCTION spry_refuse",
+    "UPDATE OR DELETE ON player_events FOR EACH ROW WHEN (false) EXECUTE FUNCTION spry_refuse",
+    "DELETE OR UPDATE ON player_events FOR ROW EXECUTE FUNCTION suppress_redundant_updates_trigger",
+)
 HARM = {
     "sqlite": [
         'DROP TRIGGER "player_events_no_update"',
@@ -233,6 +312,11 @@ HARM = {
         "DROP TRIGGER spry_refuse_row ON player_events",
         "ALTER TABLE player_commands ENABLE TRIGGER spry_refuse",
         "ALTER TABLE player_links DISABLE TRIGGER spry_refuse_row",
+        *(
+            "DO $$ BEGIN CREATE OR REPLACE TRIGGER spry_refuse_row BEFORE "
+            f"{trigger}(); ALTER TABLE player_events ENABLE ALWAYS TRIGGER spry_refuse_row; END $$"
+            for trigger in CHANGED
+        ),
     ],
 }
 SHARED_HARM = {
@@ -240,6 +324,7 @@ SHARED_HARM = {
     "postgresql": [
         "CREATE OR REPLACE FUNCTION spry_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
         "CREATE OR REPLACE FUNCTION spry_transaction() RETURNS bigint LANGUAGE sql STABLE RETURN 1",
+        "ALTER FUNCTION spry_transaction() VOLATILE",
     ],
 }
 
@@ -263,6 +348,34 @@ def test_guards_that_a_hand_has_changed_are_made_anew(start: Start, shared: bool
     assert contents(project.url) != before
     project.alembic("upgrade", "head")
     assert contents(project.url) == before
+
+
+@pytest.mark.parametrize("table", ["spry_format", "spry_epochs"])
+def test_a_first_row_that_a_hand_has_deleted_comes_back(start: Start, table: str) -> None:
+    project = start(model("Player"))
+    project.migrate()
+    before = contents(project.url)
+    with engine_of(project).begin() as connection:
+        delete = f"DELETE FROM {table}"
+        if connection.dialect.name == "sqlite":
+            guard = f"{table}_no_delete"
+            text = connection.scalar(
+                sa.text("SELECT sql FROM sqlite_master WHERE name = :guard"), {"guard": guard}
+            )
+            statements = [f"DROP TRIGGER {guard}", delete, text]
+        else:
+            guards = ("spry_refuse", "spry_refuse_row")
+            statements = [f"ALTER TABLE {table} DISABLE TRIGGER {guard}" for guard in guards]
+            statements += [delete]
+            statements += [f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {each}" for each in guards]
+        for statement in statements:
+            connection.execute(sa.text(statement))
+    assert contents(project.url) == before
+
+    assert "op.create_spry_guards(format=1)" in project.migrate()
+
+    with engine_of(project).connect() as connection:
+        assert connection.scalar(sa.text(f"SELECT count(*) FROM {table}")) == 1
 
 
 def test_guards_of_a_changed_text_are_made_anew_on_sqlite(tmp_path: Path, sqlite_url: str) -> None:

@@ -132,3 +132,13 @@ def test_a_default_that_a_hand_has_changed_comes_back(
     assert "op.create_actor_guards('Player', format=1)" in project.migrate()
 
     assert contents(project.url) == before
+
+
+def test_types_are_written_as_the_host_has_it(start: Start) -> None:
+    project = start(model("Player"))
+    project.configure(
+        "render_item=lambda kind, item, _: "
+        "'sa.String(length=99)' if kind == 'type' and type(item).__name__ == 'String' else False"
+    )
+
+    assert "sa.Column('name', sa.String(length=99)" in project.revision()

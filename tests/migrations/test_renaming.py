@@ -157,6 +157,26 @@ def test_a_foreign_key_in_the_model_of_the_host_is_not_made_anew(
     assert "op.create_foreign_key" in project.revision()  # what is no renaming is found as ever
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("onupdate='CASCADE'", "onupdate='SET NULL'"),
+        ("ondelete='CASCADE'", "ondelete='SET NULL'"),
+        ("deferrable=True", "onupdate='NO ACTION'"),
+        ("deferrable=True, initially='DEFERRED'", "deferrable=True"),
+    ],
+)
+def test_a_foreign_key_that_is_to_do_something_else_is_made_anew(
+    start: Start, before: str, after: str
+) -> None:
+    project = start(model("Player", within=True) + likes("player_events", before))
+    project.edit("[Base.metadata, domain.metadata]", "Base.metadata")
+    project.migrate()
+    project.write(model("Hero<Player", within=True) + likes("hero_events", after))
+
+    assert "op.create_foreign_key('likes_event'" in project.revision()
+
+
 BY_TYPE = "sa.Index('by_type', domain.metadata.tables['{place}_events'].c.type)\n"
 
 
@@ -265,6 +285,47 @@ def test_rows_under_two_names_are_not_passed_over(start: Start) -> None:
         project.revision()
 
 
+def test_rows_under_two_names_are_not_passed_over_in_a_schema(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    project = Project(tmp_path, postgres_url)
+    project.write(model("Player", "Team", schema="game"))
+    in_use(project)
+    module = project.module()
+    with spry.Storage(engine_of(project), module.domain) as storage:
+        storage.repository(module.Team).handle(module.MakeTeam("A")).unwrap()
+    both = "aliases=('Team', 'Player',)"
+    project.write(model("Hero<Player", schema="game").replace("aliases=('Player',)", both))
+
+    with pytest.raises(spry.StorageFailure, match="rows in the tables of 'Team' and of 'Player'"):
+        project.revision()
+
+
+def test_rows_under_the_new_name_and_a_former_one_are_not_passed_over(start: Start) -> None:
+    project = begun(start)
+    project.write(model("Hero"))  # without the alias
+    project.migrate()
+    module = project.module()
+    with spry.Storage(engine_of(project), module.domain) as storage:
+        storage.repository(module.Hero).handle(module.MakeHero("Bob")).unwrap()
+    project.write(model("Hero<Player"))
+
+    with pytest.raises(spry.StorageFailure, match="rows in the tables of 'Hero' and of 'Player'"):
+        project.revision()
+
+
+def test_the_tables_of_an_actor_are_nobody_s_former_ones(start: Start) -> None:
+    """`player`, which Hero was called, is another name than `Player`, and makes the same tables."""
+    project = begun(start)
+    project.write(model("Player", "Hero<player"))
+
+    commands = project.migrate()
+
+    assert "op.create_actor_tables('Hero', format=1)" in commands
+    assert "rename_actor_tables" not in commands
+    assert_ada_is_there(project, "Player")
+
+
 def test_what_a_hand_has_dropped_of_guards_and_indexes_comes_back(start: Start) -> None:
     project = begun(start)
     with engine_of(project).begin() as connection:
@@ -325,6 +386,35 @@ def test_a_renamed_actor_in_a_schema(tmp_path: Path, postgres_url: str) -> None:
     project.write(model("Hero<Player", schema="game"))
     assert "op.rename_actor_tables('Player', 'Hero', schema='game'" in project.migrate()
     assert_ada_is_there(project)
+
+
+def test_before_the_renaming_in_a_schema_a_storage_says_so_too(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    project = Project(tmp_path, postgres_url)
+    project.write(model("Player", schema="game"))
+    in_use(project)
+    project.write(model("Hero<Player", schema="game"))
+    module, engine = project.module(), engine_of(project)
+    module.domain.metadata.create_all(engine)
+
+    with pytest.raises(spry.TablesOutdated, match=r"'Hero' has stored is in 'game\.player_events'"):
+        spry.Storage(engine, module.domain)
+
+
+def test_an_index_in_a_schema_that_alembic_does_not_look_into_is_left(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    project = Project(tmp_path, postgres_url)
+    project.write(model("Player", schema="game"))
+    project.migrate()
+    with engine_of(project).begin() as connection:
+        connection.execute(sa.text("CREATE INDEX by_type ON game.player_events (type)"))
+    project.write(model("Hero<Player", schema="game"))
+
+    assert "drop_index" not in project.migrate()
+
+    assert "CREATE INDEX by_type ON game.hero_events" in contents(project.url)
 
 
 def test_before_the_renaming_a_storage_says_what_is_to_be_done(start: Start) -> None:

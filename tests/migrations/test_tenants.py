@@ -101,6 +101,8 @@ def test_a_renamed_actor_is_found_in_each(project: Project, way: str) -> None:
 
     assert "op.rename_actor_tables('Player', 'Hero', format=1)" in migrate(project)
 
+    assert "player" not in contents(project.url)  # also where another tenant has the same names
+
 
 @pytest.mark.long
 @WAYS
@@ -130,3 +132,37 @@ def test_with_alembic_told_to_look_into_the_schema(project: Project) -> None:
     )
 
     migrate(project)
+
+
+def test_rows_of_a_tenant_are_not_replaced_by_a_renaming(project: Project) -> None:
+    project.edit("[Base.metadata, domain.metadata]", "domain.metadata")
+    project.edit(CONFIGURE, BY_TRANSLATION.lstrip())
+    migrate(project)
+    project.write(model("Hero<Player"))
+    project.revision("-x", "tenant=north")
+    project.write(model("Hero"))  # without the alias
+    module, engine = project.module(), engine_of(project, "South")
+    module.domain.metadata.create_all(engine)
+    with spry.Storage(engine, module.domain) as storage:
+        storage.repository(module.Hero).handle(module.MakeHero("Bob")).unwrap()
+
+    alembic(project, "north", "upgrade", "head")
+    with pytest.raises(spry.StorageFailure, match="is there already and holds rows"):
+        alembic(project, "South", "upgrade", "head")
+
+    with spry.Storage(engine, module.domain) as storage:
+        assert storage.repository(module.Hero).exists(name="Bob")
+
+
+def test_an_index_that_a_tenant_has_is_left_to_it(project: Project) -> None:
+    """Alembic does not look where a schema_translate_map puts a table, and finds none missing."""
+    project.edit("[Base.metadata, domain.metadata]", "domain.metadata")
+    project.edit(CONFIGURE, BY_TRANSLATION.lstrip())
+    migrate(project)
+    with engine_of(project).begin() as connection:
+        connection.execute(sa.text("CREATE INDEX by_type ON north.player_events (type)"))
+    project.write(model("Hero<Player"))
+
+    assert "drop_index" not in migrate(project)
+
+    assert "CREATE INDEX by_type ON north.hero_events" in contents(project.url)
