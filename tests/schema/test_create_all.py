@@ -127,6 +127,18 @@ def test_what_others_share_stays_when_some_are_dropped(engine: sa.Engine) -> Non
     assert sa.inspect(engine).get_table_names() == []
 
 
+def test_what_is_in_another_schema_shares_nothing(postgres_url: str, connect: Connect) -> None:
+    engine = connect(postgres_url)
+    made, apart = room("Player"), room("Player", schema="game")
+    for each in (made, apart):
+        each.metadata.create_all(engine)
+
+    made.metadata.drop_all(engine)
+
+    assert sa.inspect(engine).get_table_names() == []
+    check(engine, apart)
+
+
 def test_in_autocommit_too(database_url: str, connect: Connect) -> None:
     engine = connect(database_url, isolation_level="AUTOCOMMIT")
     made = room()

@@ -90,6 +90,8 @@ def test_a_schema_that_the_database_would_cut_is_refused() -> None:
 def test_a_name_that_sqlite_keeps_to_itself_is_refused() -> None:
     with pytest.raises(DefinitionError, match="choose another prefix"):
         room("SqliteDatabase")
+    with pytest.raises(DefinitionError, match="choose another prefix"):
+        room(prefix="SQLite_")
     room("SqliteDatabase", prefix="my_")
 
 
@@ -147,3 +149,11 @@ def test_without_a_schema_the_tables_go_where_the_metadata_says() -> None:
     made = room(metadata=sa.MetaData(schema="app"))
 
     assert made.player.events.schema == made.shared.epochs.schema == "app"
+
+
+def test_an_actor_is_found_again_in_the_schema_of_the_metadata() -> None:
+    metadata = sa.MetaData(schema="app")
+    first, second = room(metadata=metadata), room(metadata=metadata)
+
+    assert first == second
+    assert room(schema="app", metadata=metadata) == first

@@ -243,3 +243,22 @@ def test_every_name_is_explicit() -> None:
             assert isinstance(constraint.name, conv)
         for index in table.indexes:
             assert isinstance(index.name, conv)
+
+
+def test_each_table_has_the_indexes_that_statements_rely_on() -> None:
+    player = room().player
+
+    assert {
+        str(index.name): [column.name for column in index.columns]
+        for field in fields(player)[1:]
+        for index in getattr(player, field.name).indexes
+    } == {
+        "player_events_transaction_idx": ["transaction", "id"],
+        "player_events_command_idx": ["command_id"],
+        "player_id_map_actor_idx": ["actor_id", "id"],
+        "player_id_map_command_idx": ["command_id"],
+        "player_links_parent_idx": ["parent_id", "id"],
+        "player_links_child_idx": ["child_type", "child_id", "id"],
+        "player_links_command_idx": ["command_id"],
+        "player_snapshots_newest_idx": ["actor_id", "last_event", "id"],
+    }

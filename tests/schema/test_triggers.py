@@ -118,8 +118,28 @@ def test_truncate_is_refused(postgres_engine: sa.Engine, made: Room) -> None:
 def test_a_statement_that_would_touch_no_row_is_refused_too(
     postgres_engine: sa.Engine, made: Room
 ) -> None:
-    with postgres_engine.begin() as connection, pytest.raises(sa.exc.DBAPIError):
-        connection.execute(sa.delete(made.player.events))
+    events = made.player.events
+    for statement in (sa.delete(events), sa.update(events).values(origin="b")):
+        with (
+            postgres_engine.begin() as connection,
+            pytest.raises(sa.exc.DBAPIError, match="is append-only"),
+        ):
+            connection.execute(statement)
+
+
+def test_the_guard_of_each_row_refuses_alone(postgres_engine: sa.Engine, made: Room) -> None:
+    """It is all that an apply worker of logical replication fires."""
+    events = made.player.events
+    with postgres_engine.begin() as connection:
+        store(connection, events)
+        connection.execute(sa.text("ALTER TABLE player_events DISABLE TRIGGER spry_refuse"))
+
+    for statement in (sa.delete(events), sa.update(events).values(origin="b")):
+        with (
+            postgres_engine.begin() as connection,
+            pytest.raises(sa.exc.DBAPIError, match="is append-only"),
+        ):
+            connection.execute(statement)
 
 
 def test_the_transaction_number_is_the_xid_plus_the_newest_offset(
