@@ -79,7 +79,7 @@ def schema(
     ],
     dialect: Annotated[Dialect, typer.Option(help="Whose SQL to print.")] = Dialect.postgresql,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write there, instead of printing.")
+        Path | None, typer.Option(metavar="FILE", help="Write UTF-8 there, instead of printing.")
     ] = None,
 ) -> None:
     """Print the DDL of an actor: the shared tables, its own, with indexes, triggers, functions.
@@ -87,18 +87,32 @@ def schema(
     It is safe to run again, and is what `domain.metadata.create_all` makes.
     """
     found = _imported(domain)
-    kinds = [kind for kind in found.actors if actor in (kind.name, kind.cls.__name__)]
+    # The stored name first: a class may have the name that another's tables bear.
+    kinds = [kind for kind in found.actors if actor == kind.name]
+    kinds += [kind for kind in found.actors if actor == kind.cls.__name__]
     if not kinds:
         known = ", ".join(kind.name for kind in found.actors) or "none at all"
         _fail(2, f"{domain} has no actor {actor!r}; it has {known}")
     text = script(found.shared, kinds[0].tables, _DIALECTS[dialect]())
     if output is None:
-        sys.stdout.write(text)
+        _print(text)
         return
     try:
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
     except OSError as error:
         _fail(1, f"{output} cannot be written: {error.strerror}")
+
+
+def _print(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError as error:
+        character = error.object[error.start]
+        _fail(
+            1,
+            f"the output is in {error.encoding}, which has no {character!r}; write a file with "
+            "--output, or set PYTHONIOENCODING=utf-8",
+        )
 
 
 def _imported(path: str) -> Domain:

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from typer.testing import CliRunner
 
 from spry_sqla.cli import app
+from spry_sqla.demo import flights
 
 pytestmark = pytest.mark.long
 
@@ -339,3 +340,15 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
     assert code == 1
     assert "not a database" in line
+
+
+def test_tables_of_a_later_format(tmp_path: Path) -> None:
+    demo(tmp_path, "--flights", file_of(tmp_path, day()[:1]))
+    with connected(f"sqlite:///{tmp_path / 'flights.db'}") as connection:
+        connection.execute(sa.insert(flights.domain.shared.format).values(version=99))
+        connection.commit()
+
+    code, line = refused(tmp_path)
+
+    assert code == 1
+    assert "format" in line

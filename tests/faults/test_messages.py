@@ -6,10 +6,11 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.pool import SingletonThreadPool
+from sqlalchemy.pool import QueuePool, SingletonThreadPool
 
 import spry_sqla as spry
 from tests.faults.domain import Add, Counter, domain
@@ -120,6 +121,68 @@ def test_sqlite_engine_takes_a_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "milliseconds"), [({}, 30_000), ({"connect_args": {"timeout": 0.25}}, 250)]
+)
+@pytest.mark.parametrize("in_memory", [False, True], ids=["file", "memory"])
+def test_a_lock_is_waited_for_as_long_as_was_asked_for_or_30_seconds(
+    tmp_path: Path, in_memory: bool, options: dict[str, Any], milliseconds: int
+) -> None:
+    engine = spry.sqlite_engine(":memory:" if in_memory else tmp_path / "test.db", **options)
+
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == milliseconds
+
+    engine.dispose()
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["file", "memory"])
+def test_options_of_an_engine_are_those_that_were_given(tmp_path: Path, in_memory: bool) -> None:
+    engine = spry.sqlite_engine(
+        ":memory:" if in_memory else tmp_path / "test.db", pool_size=1, logging_name="ours"
+    )
+
+    assert isinstance(engine.pool, QueuePool)
+    assert engine.pool.size() == 1
+    assert engine.logging_name == "ours"
+    engine.dispose()
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["file", "memory"])
+def test_savepoints_are_real_on_an_engine_of_ours(tmp_path: Path, in_memory: bool) -> None:
+    engine = spry.sqlite_engine(":memory:" if in_memory else tmp_path / "test.db")
+    change(engine, "CREATE TABLE app (x)")
+
+    with engine.connect() as connection:
+        with connection.begin_nested():
+            connection.exec_driver_sql("INSERT INTO app VALUES (1)")
+        connection.rollback()
+
+        assert connection.exec_driver_sql("SELECT count(*) FROM app").scalar() == 0
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file::memory:?uri=1",
+        "sqlite:///file:cards?mode=memory&uri=1",
+    ],
+)
+def test_a_database_in_the_memory_of_one_thread_says_so_to_another(url: str) -> None:
+    engine = sa.create_engine(url, poolclass=SingletonThreadPool)
+    domain.metadata.create_all(engine)
+    counters = spry.Storage(engine, domain).repository(Counter)
+
+    with pytest.raises(spry.StorageError, match="belongs to the thread that opened its storage"):
+        in_threads(1, lambda _: counters.handle(Add("ada")))
+
+    assert counters.handle(Add("ada")).modified.total == 1
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
     "url", ["sqlite:///{}", "sqlite:///file:{}?mode=memory&cache=shared&uri=1"]
 )
 def test_threads_share_what_is_no_memory_of_one_thread(tmp_path: Path, url: str) -> None:
@@ -163,6 +226,22 @@ def test_each_table_is_looked_for_when_a_storage_opens(engine: sa.Engine, part: 
     change(engine, f"DROP TABLE counter_{part}")
 
     with pytest.raises(spry.TablesMissing, match=f"no table 'counter_{part}'"):
+        spry.Storage(engine, domain)
+
+
+def test_each_table_that_actors_share_is_looked_for_when_a_storage_opens(
+    engine: sa.Engine,
+) -> None:
+    shared = domain.shared
+    of_all = [shared.format, shared.epochs]
+    of_sqlite = [shared.transactions]
+    for table in of_all + (of_sqlite if engine.dialect.name == "sqlite" else []):
+        change(engine, f"ALTER TABLE {table.name} RENAME TO taken_away")
+
+        with pytest.raises(spry.TablesMissing, match=f"no table '{table.name}'"):
+            spry.Storage(engine, domain)
+
+        change(engine, f"ALTER TABLE taken_away RENAME TO {table.name}")
         spry.Storage(engine, domain)
 
 

@@ -129,23 +129,96 @@ def test_the_ddl_of_an_actor(tmp_path: Path, database_url: str) -> None:
     assert (tmp_path / "player.sql").read_text() == text
 
 
+def named(actor: str, stored: str, *others: str) -> str:
+    """A model with an actor of another stored name than its class's, and others."""
+    return model(actor, *others).replace(
+        f"class {actor}(spry.Actor)", f"class {actor}(spry.Actor, name={stored!r})"
+    )
+
+
+def test_an_actor_is_found_by_its_stored_name_or_its_class_s(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(named("Hero", "Legend"))
+
+    for name in ("Hero", "Legend"):
+        code, text, _ = spry(tmp_path, name, "--domain", "model:domain")
+
+        assert code == 0
+        assert "legend_events" in text
+
+
+def test_a_stored_name_wins_over_the_class_name_of_another(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(
+        named("Hero", "Legend", "Champion").replace(
+            "class Champion(spry.Actor)", "class Champion(spry.Actor, name='Hero')"
+        )
+    )
+
+    code, text, _ = spry(tmp_path, "Hero", "--domain", "model:domain")
+
+    assert code == 0
+    assert "hero_events" in text
+    assert "legend_events" not in text
+
+
+def test_the_ddl_is_for_postgresql_where_nothing_is_said(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(model("Player"))
+
+    asked = spry(tmp_path, "Player", "--domain", "model:domain", "--dialect", "postgresql")
+
+    assert "LANGUAGE plpgsql" in asked[1]
+    assert spry(tmp_path, "Player", "--domain", "model:domain") == asked
+
+
+def in_ascii(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process whose locale knows no character but those of ASCII."""
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    return subprocess.run(
+        [sys.executable, "-m", "spry_sqla", "schema", *arguments],
+        cwd=folder, env={**os.environ, **locale, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_a_name_that_the_output_cannot_take_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(named("Road", "Straße"), encoding="utf-8")
+
+    done = in_ascii(tmp_path, "Road", "--domain", "model:domain")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert r"is in ascii, which has no '\xdf'; write a file with --output" in line
+
+
+def test_a_file_of_ddl_is_utf_8_wherever_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(named("Road", "Straße"), encoding="utf-8")
+    _, text, _ = spry(tmp_path, "Road", "--domain", "model:domain")
+
+    done = in_ascii(tmp_path, "Road", "--domain", "model:domain", "--output", "road.sql")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "straße_events" in text
+    assert (tmp_path / "road.sql").read_bytes() == text.encode()
+
+
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("code", "arguments", "said"),
     [
-        (["Player", "--domain", "model"], "give module and name, such as shop.model:domain"),
-        (["Player", "--domain", "nowhere:domain"], "'nowhere' cannot be imported"),
-        (["Player", "--domain", "ends:domain"], "'ends' cannot be imported: 3"),
-        (["Player", "--domain", "model:nothing"], "model has nothing by the name of 'nothing'"),
-        (["Player", "--domain", "model:Base"], "by the name of 'Base'; give it a spry_sqla.Domain"),
-        (["Players", "--domain", "model:domain"], "no actor 'Players'; it has Player"),
-        (["Player", "--domain", "model:domain", "--output", "no/folder.sql"], "cannot be written"),
+        (2, ["Player", "--domain", "model"], "give module and name, such as shop.model:domain"),
+        (2, ["Player", "--domain", "nowhere:domain"], "'nowhere' cannot be imported"),
+        (2, ["Player", "--domain", "ends:domain"], "'ends' cannot be imported: 3"),
+        (2, ["Player", "--domain", "model:nothing"], "model has nothing by the name of 'nothing'"),
+        (2, ["Player", "--domain", "model:Base"], "'Base'; give it a spry_sqla.Domain"),
+        (2, ["Players", "--domain", "model:domain"], "no actor 'Players'; it has Player"),
+        (1, ["Player", "--domain", "model:domain", "--output", "no/f.sql"], "cannot be written"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_a_mistake_is_told_in_one_line(
+    tmp_path: Path, code: int, arguments: list[str], said: str
+) -> None:
     (tmp_path / "model.py").write_text(model("Player"))
     (tmp_path / "ends.py").write_text("import sys\n\nsys.exit(3)\n")
-    code, printed, complaint = spry(tmp_path, *arguments)
-    assert code in (1, 2)
+    ended, printed, complaint = spry(tmp_path, *arguments)
+    assert ended == code
     assert printed == ""
     assert said in complaint
     assert len(complaint.splitlines()) == 1
