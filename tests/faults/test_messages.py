@@ -232,16 +232,14 @@ def test_each_table_is_looked_for_when_a_storage_opens(engine: sa.Engine, part: 
 def test_each_table_that_actors_share_is_looked_for_when_a_storage_opens(
     engine: sa.Engine,
 ) -> None:
-    shared = domain.shared
-    of_all = [shared.format, shared.epochs]
-    of_sqlite = [shared.transactions]
-    for table in of_all + (of_sqlite if engine.dialect.name == "sqlite" else []):
-        change(engine, f"ALTER TABLE {table.name} RENAME TO taken_away")
+    shared = ["spry_format", "spry_epochs", "spry_transactions"]
+    for table in sorted({*shared} & {*sa.inspect(engine).get_table_names()}):
+        change(engine, f"ALTER TABLE {table} RENAME TO taken_away")
 
-        with pytest.raises(spry.TablesMissing, match=f"no table '{table.name}'"):
+        with pytest.raises(spry.TablesMissing, match=f"no table '{table}'"):
             spry.Storage(engine, domain)
 
-        change(engine, f"ALTER TABLE taken_away RENAME TO {table.name}")
+        change(engine, f"ALTER TABLE taken_away RENAME TO {table}")
         spry.Storage(engine, domain)
 
 
