@@ -118,6 +118,20 @@ def test_a_constraint_of_another_hand_is_named_and_no_row_quoted(postgres_url: s
     engine.dispose()
 
 
+def test_a_cast_of_another_hand_is_named_and_no_row_quoted(postgres_url: str) -> None:
+    engine = sa.create_engine(postgres_url)
+    domain.metadata.create_all(engine)
+    counters = spry.Storage(engine, domain).repository(Counter)
+    run(engine, "ALTER TABLE counter_events ADD CHECK (content::text::int > 0)")
+
+    with pytest.raises(spry.StorageFailure, match=r"InvalidText.*, SQLSTATE 22P02") as failure:
+        counters.handle(Add("ada", note="xyz" + "zy"))  # it shows this line, too
+
+    assert "xyzzy" not in "".join(traceback.format_exception(failure.value))
+    assert not counters.exists(name="ada")
+    engine.dispose()
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_the_same_when_awaited(database_url: str, table: str) -> None:
     plain = sa.create_engine(database_url)

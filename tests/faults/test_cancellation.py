@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.util import await_only
 
 import spry_sqla as spry
 from spry_conformance.cancelling import cancelled_at
@@ -265,3 +266,42 @@ async def _dispose(engine: AsyncEngine | sa.Engine) -> None:
 
 def _plain(engine: AsyncEngine | sa.Engine) -> sa.Engine:
     return engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+
+
+@pytest.mark.parametrize("moment", ["checkin", "reset"])
+def test_what_the_application_does_when_a_connection_goes_back_is_not_cancelled(
+    postgres_url: str, moment: str
+) -> None:
+    ended: list[str] = []
+
+    async def cancel() -> None:
+        reached, go_on = asyncio.Event(), asyncio.Event()
+
+        def clear_up(*_: object) -> None:
+            reached.set()
+            try:
+                await_only(go_on.wait())
+            except BaseException as error:
+                ended.append(type(error).__name__)
+                raise
+            ended.append("whole")
+
+        engine = create_async_engine(postgres_url, **OPTIONS)
+        async with engine.begin() as connection:
+            await connection.run_sync(domain.metadata.create_all)
+        counters = spry.AsyncStorage(engine, domain).repository(Counter)
+        await counters.handle(Add("ada"))
+        sa.event.listen(engine.sync_engine, moment, clear_up)
+
+        task = asyncio.create_task(counters.handle(Add("ada")))
+        await reached.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        go_on.set()
+        await until_async(lambda: ended, "the connection goes back")
+
+        assert ended == ["whole"]
+        assert (await counters.fetch(name="ada")).total == 2
+        await engine.dispose()
+
+    asyncio.run(cancel())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.pool import QueuePool, SingletonThreadPool
+from sqlalchemy.pool import NullPool, QueuePool, SingletonThreadPool
 
 import spry_sqla as spry
 from tests.faults.domain import Add, Counter, domain
@@ -97,6 +97,56 @@ def test_a_read_that_is_refused_does_not_speak_of_what_was_stored(tmp_path: Path
     assert "stored" not in str(refused.value)
     with pytest.raises(spry.StorageFailure, match="refused to read"):
         spry.Storage(engine, domain)
+
+
+def refuse_events(url: str, state: str) -> sa.Engine:
+    """An engine on a PostgreSQL where each insert of an event ends in an error of that SQLSTATE."""
+    engine = sa.create_engine(url, poolclass=NullPool)
+    domain.metadata.create_all(engine)
+    change(
+        engine,
+        "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{state}'; END $$",
+    )
+    change(
+        engine,
+        "CREATE TRIGGER refused BEFORE INSERT ON counter_events "
+        "FOR EACH ROW EXECUTE FUNCTION refused()",
+    )
+    return engine
+
+
+def test_a_function_that_is_gone_is_told_as_a_table_that_is(postgres_url: str) -> None:
+    counters = spry.Storage(refuse_events(postgres_url, "42883"), domain).repository(Counter)
+
+    with pytest.raises(spry.TablesMissing, match="tables of the actor 'Counter' are not all"):
+        counters.handle(Add("ada"))
+
+
+@pytest.mark.parametrize("state", ["26000", "42P05"])
+def test_a_prepared_statement_that_is_lost_or_there_already_points_to_the_pooler(
+    postgres_url: str, state: str
+) -> None:
+    counters = spry.Storage(refuse_events(postgres_url, state), domain).repository(Counter)
+
+    with pytest.raises(spry.StorageFailure, match=f"{state}; a pooler.*prepare_threshold"):
+        counters.handle(Add("ada"))
+
+
+def test_a_file_of_sqlite_that_cannot_be_opened_is_a_database_that_cannot_be_reached(
+    tmp_path: Path,
+) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'test.db'}", pool_size=1)
+    domain.metadata.create_all(engine)
+    counters = spry.Storage(engine, domain).repository(Counter)
+    (tmp_path / "test.db-wal").mkdir()
+
+    with pytest.raises(spry.StorageUnavailable, match=r"cannot be reached \(SQLITE_CANTOPEN"):
+        counters.fetch(name="ada")
+
+    (tmp_path / "test.db-wal").rmdir()
+    assert counters.handle(Add("ada")).ok
+    engine.dispose()
 
 
 def test_a_pool_that_is_exhausted_says_so(engine: sa.Engine) -> None:

@@ -1,6 +1,7 @@
 """`storage.join`: commands in the caller's own transaction, with its own rows."""
 
 import asyncio
+import sqlite3
 from contextlib import closing, suppress
 from typing import Any
 
@@ -197,6 +198,24 @@ def test_a_conflict_in_a_transaction_that_has_read_before(sqlite_url: str) -> No
         assert total(app.engine) == 11
 
 
+def test_a_conflict_with_a_writer_that_holds_the_file(sqlite_url: str) -> None:
+    """Without WAL who has read before does not wait for its turn, and could not get it."""
+    with closing(PlainApp(sqlite_url)) as app, app.engine.connect() as connection:
+        counters = app.storage.join(connection).repository(Counter)
+        connection.exec_driver_sql("BEGIN")
+        connection.execute(sa.select(Note.text)).all()
+        other = sqlite3.connect(str(app.engine.url.database), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(spry.ConcurrencyError):
+            counters.handle(Add("c", 1))
+
+        other.close()
+        assert counters.handle(Add("c", 1)).ok
+        connection.commit()
+        assert total(app.engine) == 1
+
+
 def test_a_load_that_fails_leaves_the_transaction(postgres_url: str) -> None:
     with closing(PlainApp(postgres_url)) as app, Session(app.engine) as session:
         session.add(Note(text="ours"))
@@ -235,6 +254,47 @@ def test_a_cancelled_command_leaves_no_commit_that_stores_nothing(postgres_url: 
         for awaits in range(12):
             told = app.do(work(awaits))
             assert (f"note {awaits}" in notes(app.engine)) is told
+
+
+def no_savepoint_of_ours_is_open(app: App, session: Any) -> None:
+    nested = app.do(session.begin_nested())
+    unknown = 'savepoint "spry_sqla" does not exist|no such savepoint: spry_sqla'
+    with pytest.raises(sa.exc.DBAPIError, match=unknown):
+        app.do(session.execute(sa.text("RELEASE SAVEPOINT spry_sqla")))
+    app.do(nested.rollback())
+
+
+def test_savepoints_of_ours_end_with_the_work(app: App) -> None:
+    others = spry.Storage(app.engine, domain).repository(Counter)
+    with app.session() as session:
+        counters = app.join(session).repository(Counter)
+        Overtaken.by_another[:] = [lambda: others.handle(Add("c", 10))]
+        with pytest.raises(spry.ConcurrencyError):
+            counters.handle(Overtaken("c", 1))
+        no_savepoint_of_ours_is_open(app, session)
+
+        counters.handle(Add("c", 2))
+        no_savepoint_of_ours_is_open(app, session)
+
+        counters.fetch(name="c")
+        no_savepoint_of_ours_is_open(app, session)
+        app.do(session.commit())
+    assert total(app.engine) == 12
+
+
+def test_a_read_that_fails_before_a_transaction_of_sqlite_has_begun_leaves_the_connection(
+    sqlite_url: str,
+) -> None:
+    with closing(PlainApp(sqlite_url)) as app, Session(app.engine) as session:
+        with app.engine.begin() as other:
+            other.execute(sa.text("DROP TABLE player_events"))
+
+        with pytest.raises(spry.TablesMissing):
+            app.storage.join(session).repository(Player).fetch(name="Ada")
+
+        session.add(Note(text="after"))
+        session.commit()
+        assert notes(app.engine) == ["after"]
 
 
 # What cannot be joined --------------------------------------------------------------------------

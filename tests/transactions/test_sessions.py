@@ -235,6 +235,18 @@ def test_a_savepoint_of_another_engine_is_not_trusted(sqlite_url: str) -> None:
             app.storage.join(session).repository(Counter).handle(Add("c"))
 
 
+def test_savepoints_are_real_on_an_engine_whose_session_has_been_joined(sqlite_url: str) -> None:
+    other = sa.create_engine(sqlite_url, poolclass=NullPool)
+    with closing(PlainApp(sqlite_url)) as app, Session(other) as session:
+        assert app.storage.join(session).repository(Counter).fetch(name="c").total == 0
+
+        with session.begin_nested():
+            session.add(Note(text="given up"))
+        session.rollback()
+
+        assert notes(app.engine) == []
+
+
 def test_savepoints_are_real_on_an_engine_that_no_storage_has(tmp_path: Any) -> None:
     engine = spry.sqlite_engine(tmp_path / "own.db")
     Base.metadata.create_all(engine)
@@ -367,6 +379,32 @@ def test_one_file_is_one_database_however_it_is_named(
         assert joined.repository(Counter).handle(Add("a")).ok
 
 
-def test_servers_of_two_ports_are_two() -> None:
-    one, other = (sa.create_engine(f"postgresql+psycopg://host:{port}/db") for port in (5432, 5433))
-    assert not _same_database(one, other)
+def engine_of(url: str) -> sa.Engine:
+    return sa.create_engine(url, poolclass=NullPool)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("postgresql+psycopg://host:5432/db", "postgresql+psycopg://host:5433/db"),
+        ("postgresql+psycopg:///db?host=/run/one", "postgresql+psycopg:///db?host=/run/two"),
+        ("postgresql+psycopg://", "postgresql+psycopg://"),  # which only creator= knows
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite:///file:a?uri=1", "sqlite:///file:a?uri=1&mode=memory&cache=shared"),
+    ],
+)
+def test_what_may_be_two_databases_is_not_taken_for_one(one: str, other: str) -> None:
+    assert not _same_database(engine_of(one), engine_of(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("postgresql+psycopg://host:5432/db", "postgresql+psycopg:///db?host=host&port=5432"),
+        ("postgresql+psycopg:///db?host=/run/one", "postgresql+psycopg://me@/db?host=/run/one"),
+        ("sqlite:///file:a?uri=1&cache=shared", "sqlite:///file:a?cache=shared&uri=1"),
+    ],
+)
+def test_one_database_is_one_however_its_url_is_written(one: str, other: str) -> None:
+    assert _same_database(engine_of(one), engine_of(other))

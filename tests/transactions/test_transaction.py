@@ -2,8 +2,9 @@
 
 import asyncio
 import resource
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import spry_sqla as spry
 from tests.domains.player import CreatePlayer, Player
 from tests.faults.domain import Add, Added, Counter
 from tests.processes import in_threads
-from tests.transactions.shop import PlainApp, domain
+from tests.transactions.shop import AwaitedApp, PlainApp, domain, total
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -336,6 +337,21 @@ def test_an_engine_in_autocommit_has_transactions_here(database_url: str) -> Non
         app.engine.dispose()
 
 
+def test_an_engine_in_autocommit_has_transactions_of_the_server_s_isolation(
+    postgres_url: str,
+) -> None:
+    with closing(PlainApp(postgres_url)) as app:
+        engine = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+        with spry.Storage(engine, domain).transaction() as transaction:
+            counters = transaction.repository(Counter)
+            assert counters.fetch(name="a").total == 0
+
+            app.storage.repository(Counter).handle(Add("a"))
+
+            assert counters.fetch(name="a").total == 1
+        engine.dispose()
+
+
 def test_one_connection_for_all_is_refused() -> None:
     engine = sa.create_engine("sqlite://")
     domain.metadata.create_all(engine)
@@ -360,3 +376,74 @@ def test_a_closed_storage_begins_none(storage: spry.Storage) -> None:
     storage.close()
     with pytest.raises(spry.StorageClosed):
         storage.transaction()
+
+
+# Connections go back to the pool -----------------------------------------------------------------
+
+
+def keep_foreign_keys(driver: Any, _: object) -> None:
+    driver.execute("PRAGMA foreign_keys = ON")
+
+
+def refuse_commits(outside: sa.Engine, engine: sa.Engine) -> None:
+    """Let the COMMIT of an event fail, for a rule of the application's that is put off until then.
+
+    SQLite keeps such rules on connections that are made from now on.
+    """
+    with outside.begin() as connection:
+        if outside.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", keep_foreign_keys)
+            connection.exec_driver_sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+            connection.exec_driver_sql(
+                "CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)"
+            )
+            connection.exec_driver_sql(
+                "CREATE TRIGGER orphan AFTER INSERT ON counter_events "
+                "BEGIN INSERT INTO child VALUES (1); END"
+            )
+        else:
+            connection.exec_driver_sql(
+                "CREATE FUNCTION refused() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+            )
+            connection.exec_driver_sql(
+                "CREATE CONSTRAINT TRIGGER refused AFTER INSERT ON counter_events "
+                "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refused()"
+            )
+
+
+@pytest.mark.parametrize("make", [PlainApp, AwaitedApp], ids=["sync", "async"])
+def test_a_commit_that_is_refused_keeps_no_connection(
+    database_url: str, make: Callable[[str], Any]
+) -> None:
+    with closing(make(database_url)) as app:
+        engine: Any = app.awaited.sync_engine if isinstance(app, AwaitedApp) else app.engine
+        refuse_commits(app.engine, engine)
+        app.do(app.awaited.dispose() if isinstance(app, AwaitedApp) else app.engine.dispose())
+
+        with (
+            pytest.raises(spry.StorageUnavailable, match="could not be committed") as told,
+            app.transaction() as transaction,
+        ):
+            transaction.repository(Counter).handle(Add("a"))
+
+        # As long as the error is kept, nothing of it is collected.
+        assert told.value.__traceback__ is not None
+        assert engine.pool.checkedout() == 0
+        assert total(app.engine, "a") == 0
+
+
+def test_a_transaction_that_cannot_begin_keeps_no_connection(sqlite_url: str) -> None:
+    with closing(PlainApp(sqlite_url, connect_args={"timeout": 0.01})) as app:
+        other = sqlite3.connect(str(app.engine.url.database), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        with (
+            pytest.raises(spry.StorageUnavailable, match="stayed locked") as told,
+            app.storage.transaction(),
+        ):
+            pytest.fail("it must not begin")
+
+        assert told.value.__traceback__ is not None
+        assert app.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        other.close()
