@@ -12,6 +12,7 @@ from spry_sqla.sql import postgresql, sqlite
 from spry_sqla.sql.adapter import transaction_lost
 from spry_sqla.sql.joining import Adapters, Joiner
 from spry_sqla.sql.lending import is_one, refused
+from spry_sqla.sql.turns import in_transaction
 
 if TYPE_CHECKING:  # it needs greenlet, which a plain installation does not bring
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -158,11 +159,27 @@ def _commit(connection: sa.Connection, adapters: Adapters) -> None:
     try:
         connection.commit()
     except sa.exc.DBAPIError as error:
+        if flavor is sqlite:
+            _undo(connection)
         cause = error.orig
         meaning = adapters.of(None).lost_at_commit(cause) if isinstance(cause, Exception) else None
         if meaning is None:
             raise
         raise meaning from error
+
+
+def _undo(connection: sa.Connection) -> None:
+    """Roll back what a COMMIT has refused: for SQLite it is open still, for SQLAlchemy it ended.
+
+    Whoever had the connection next would commit it.
+    """
+    with suppress(sa.exc.SQLAlchemyError):  # it broke, and what it had begun is no more
+        if in_transaction(connection.connection.driver_connection):
+            cursor = connection.connection.cursor()
+            try:
+                cursor.execute("ROLLBACK")
+            finally:
+                cursor.close()
 
 
 def _close(connection: sa.Connection) -> None:

@@ -430,7 +430,33 @@ def test_a_commit_that_is_refused_keeps_no_connection(
         # As long as the error is kept, nothing of it is collected.
         assert told.value.__traceback__ is not None
         assert engine.pool.checkedout() == 0
+        # Nor does its connection keep it open, where the next would see it.
+        assert app.store.repository(Counter).fetch(name="a").total == 0
         assert total(app.engine, "a") == 0
+
+
+@pytest.mark.parametrize("make", [PlainApp, AwaitedApp], ids=["plain", "awaited"])
+def test_what_a_commit_has_refused_is_not_committed_by_the_next_command(
+    sqlite_url: str, make: Callable[..., Any]
+) -> None:
+    with closing(make(sqlite_url, connect_args={"timeout": 0.01})) as app:
+        counters = app.store.repository(Counter)
+        for _ in range(3):
+            counters.handle(Add("b")).unwrap()
+        # Without WAL who reads keeps a COMMIT waiting.
+        with closing(sqlite3.connect(app.engine.url.database, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM counter_events").fetchone()
+            with (
+                pytest.raises(spry.StorageUnavailable, match="could not be committed"),
+                app.transaction() as transaction,
+            ):
+                transaction.repository(Counter).handle(Add("a"))
+
+        counters.handle(Add("b")).unwrap()
+
+        assert total(app.engine, "a") == 0
+        assert total(app.engine, "b") == 4
 
 
 def test_a_transaction_that_cannot_begin_keeps_no_connection(sqlite_url: str) -> None:
