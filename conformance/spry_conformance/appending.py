@@ -119,7 +119,8 @@ def claim_of(storage: Face, owner: str) -> Append:
     target = target_of(storage.domain, Account, {"owner": owner})
     mapping = mapping_record(target.digest, f'{{"owner":"{owner}"}}', target.native_id)
     name = storage.domain.actor(Account).name
-    return Append(name, mappings=[replace(mapping, origin="east")])
+    # Of an origin that maps nothing else: one origin gives a name to one actor only.
+    return Append(name, mappings=[replace(mapping, origin="cape")])
 
 
 def _mappings(storage: Face, step: Put, actor_id: str, command_id: str) -> list[MappingRecord]:

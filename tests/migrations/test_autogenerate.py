@@ -236,7 +236,7 @@ def test_who_may_not_read_our_rows_can_check(tmp_path: Path, postgres_url: str) 
     project = Project(tmp_path, postgres_url)
     project.write(model("Player"))
     project.migrate()
-    role = f"role_{sa.make_url(postgres_url).database}"
+    role = f"reader_{sa.make_url(postgres_url).database}"
     with engine_of(project).begin() as connection:
         connection.execute(sa.text(f"CREATE ROLE {role} LOGIN"))
         connection.execute(sa.text(f"GRANT SELECT ON alembic_version TO {role}"))
