@@ -1,6 +1,7 @@
 """What an object consists of, for a fingerprint: the same in every process, and after any use.
 
-Nothing is asked of an object that might answer with code of its own, but for what pickle asks.
+An object's own code is asked as little as can be: for what pickle asks, and what a container holds;
+whatever it raises then is no error, and its type must do.
 """
 
 import contextlib
@@ -57,9 +58,9 @@ def plain(value: typing.Any, depth: int = 0) -> str | None:
 
 
 def parts_of(item: typing.Any) -> list[object]:
-    """Return what an instance of somebody else's class holds of values and of the application's.
+    """Return what an instance of somebody else's class holds, of values and of the application's.
 
-    Where its type is neither a value's nor a container that is nothing, and the type alone counts.
+    Of what is neither a value nor a container, nor carries anything, that is nothing.
     """
     kind = type(item)
     if kind in _ASKED:
